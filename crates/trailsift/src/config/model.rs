@@ -1,0 +1,303 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+
+use super::{ByteSize, RouteSpec};
+
+/// The effective configuration: every default filled in, every reference resolved, nothing left
+/// to judge. Made by [`super::load`] only, so whoever holds one may rely on what it documents.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The process itself.
+    pub service: Service,
+    /// Where what cannot be delivered is parked.
+    pub quarantine: Quarantine,
+    /// At least one, at most [`trailsift_core::RouteSet::MAX`]; in the order of the file.
+    pub routes: Vec<Route>,
+    /// By name. Every sink that a route or the quarantine names is here.
+    pub sinks: BTreeMap<String, SinkConfig>,
+    /// At least one; ids, names and queues are unique.
+    pub accounts: Vec<Account>,
+}
+
+/// The process itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Service {
+    /// Where the health checks and metrics are served.
+    pub listen: SocketAddr,
+    /// The one folder that the process writes to by itself.
+    pub data_dir: PathBuf,
+    /// How long a drain may take.
+    pub drain_timeout: Duration,
+    /// The budget for objects in flight: at least what one worker needs.
+    pub memory: ByteSize,
+    /// How many messages may be in flight, 1 or more.
+    pub workers: usize,
+    /// How long `run` waits for its first queue.
+    pub startup_timeout: Duration,
+    /// How many attempts a failing object gets, 1 or more.
+    pub max_receive: u32,
+    /// A file that inflates beyond this is quarantined.
+    pub max_inflated: ByteSize,
+    /// A record beyond this is quarantined; not above `max_inflated`.
+    pub max_record: ByteSize,
+}
+
+impl Service {
+    /// What one worker must be able to hold, in bytes: the record it splits, the same record on
+    /// its way to the sinks, and its buffers.
+    pub fn memory_per_worker(&self) -> u64 {
+        self.max_record.bytes().saturating_mul(2).saturating_add(1 << 20)
+    }
+
+    /// How many workers the memory budget feeds: [`Service::workers`], or fewer.
+    pub fn affordable_workers(&self) -> usize {
+        let fed = self.memory.bytes() / self.memory_per_worker();
+        usize::try_from(fed).unwrap_or(usize::MAX).clamp(1, self.workers)
+    }
+}
+
+/// Where what cannot be delivered is parked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Quarantine {
+    /// JSON Lines files in this folder.
+    Folder(PathBuf),
+    /// This sink, which is a required one.
+    Sink(String),
+    /// Nowhere: the message stays for the queue's redrive policy.
+    Redrive,
+}
+
+/// Which records go where.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// Its name, unique.
+    pub name: String,
+    /// What it selects. Known to compile.
+    pub spec: RouteSpec,
+    /// The sinks it feeds, at least one, each once, each in [`Config::sinks`].
+    pub sinks: Vec<String>,
+}
+
+/// One sink and how it is written to.
+#[derive(Clone, Debug)]
+pub struct SinkConfig {
+    /// What it is.
+    pub kind: SinkKind,
+    /// What an event looks like there.
+    pub format: Format,
+    /// Whether a message waits for it. `false`: best effort.
+    pub required: bool,
+    /// How events are gathered.
+    pub batch: BatchConfig,
+    /// How long a failing write is repeated.
+    pub retry: RetryConfig,
+    /// How long one attempt to write may take.
+    pub timeout: Duration,
+}
+
+/// What a sink is.
+#[derive(Clone, Debug)]
+pub enum SinkKind {
+    /// Standard output, one event a line.
+    Stdout,
+    /// A file of JSON Lines.
+    File(FileConfig),
+    /// An HTTP collector.
+    Http(HttpConfig),
+}
+
+/// What an event looks like in a sink.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// The record's own bytes.
+    #[default]
+    Raw,
+}
+
+/// How events are gathered into one write: whichever of the three is reached first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchConfig {
+    /// So many events, 1 or more.
+    pub events: usize,
+    /// So many bytes, 1 or more.
+    pub bytes: ByteSize,
+    /// So long after the first event.
+    pub linger: Duration,
+}
+
+/// How long a failing write is repeated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetryConfig {
+    /// Counted from the first attempt; then the message is given back to the queue.
+    pub deadline: Duration,
+}
+
+/// A file of JSON Lines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileConfig {
+    /// The file that is written to; rotated ones lie beside it.
+    pub path: PathBuf,
+    /// Start a new file beyond this size.
+    pub rotate_size: Option<ByteSize>,
+    /// Start a new file after this time.
+    pub rotate_every: Option<Duration>,
+    /// How it is compressed.
+    pub compression: Compression,
+}
+
+/// How bytes are compressed on their way out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Compression {
+    /// Not at all.
+    #[default]
+    None,
+    /// RFC 1952.
+    Gzip,
+    /// RFC 8878. Files only.
+    Zstd,
+}
+
+/// An HTTP collector.
+#[derive(Clone, Debug)]
+pub struct HttpConfig {
+    /// Where events are posted: `https`, or `http` where that is allowed. Holds no credentials.
+    pub url: String,
+    /// How a batch becomes a body.
+    pub body: HttpBody,
+    /// Sent with each request, names in lower case.
+    pub headers: BTreeMap<String, HeaderValue>,
+    /// [`Compression::None`] or [`Compression::Gzip`].
+    pub compression: Compression,
+    /// How long a connection may take, not above [`SinkConfig::timeout`].
+    pub connect_timeout: Duration,
+    /// Whether `http` is allowed beyond this machine.
+    pub allow_http: bool,
+}
+
+/// How a batch becomes the body of a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HttpBody {
+    /// One event a line.
+    #[default]
+    Ndjson,
+    /// One JSON array.
+    JsonArray,
+}
+
+/// The value of a header.
+#[derive(Clone, Debug)]
+pub enum HeaderValue {
+    /// Written in the configuration, and no secret.
+    Plain(String),
+    /// Read from elsewhere.
+    Secret(Secret),
+}
+
+/// A secret and where it came from. Its `Debug` never shows it.
+#[derive(Clone)]
+pub struct Secret {
+    origin: SecretOrigin,
+    value: SecretString,
+}
+
+impl Secret {
+    pub(super) fn new(origin: SecretOrigin, value: SecretString) -> Self {
+        Self { origin, value }
+    }
+
+    /// Where it came from, which is no secret.
+    pub fn origin(&self) -> &SecretOrigin {
+        &self.origin
+    }
+
+    /// The secret itself, for whoever sends it.
+    pub fn value(&self) -> &SecretString {
+        &self.value
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Secret({:?})", self.origin)
+    }
+}
+
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        self.origin == other.origin && self.value.expose_secret() == other.value.expose_secret()
+    }
+}
+
+/// Where a secret comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretOrigin {
+    /// The environment variable of this name.
+    Env(String),
+    /// The file at this path, less the line break at its end.
+    File(PathBuf),
+}
+
+/// One AWS account: a queue, and what may be read because of its messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// Twelve digits, unique.
+    pub id: String,
+    /// The label of logs and metrics, unique; the id where none is given.
+    pub name: String,
+    /// The region of its queue and buckets.
+    pub region: String,
+    /// The queue.
+    pub queue_url: String,
+    /// The role to take on first.
+    pub role_arn: Option<String>,
+    /// The external id that the role demands; only with a role.
+    pub external_id: Option<String>,
+    /// What may be read, at least one entry.
+    pub buckets: Vec<AllowedBucket>,
+    /// Where every call goes instead of AWS.
+    pub endpoint_url: Option<String>,
+    /// The routes its records take, at least one, each the name of one of [`Config::routes`].
+    pub routes: Vec<String>,
+    /// Whether `http` is allowed beyond this machine.
+    pub allow_http: bool,
+}
+
+/// One entry of an account's allow-list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AllowedBucket {
+    /// A legal bucket name.
+    pub name: String,
+    /// The account that must own it.
+    pub owner: Option<String>,
+    /// What a key must begin with; empty allows every key.
+    pub prefix: String,
+    /// The accounts that a key may name.
+    pub accounts: AllowedAccounts,
+}
+
+/// The accounts that a key may name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AllowedAccounts {
+    /// Every account.
+    Any,
+    /// These, at least one.
+    Set(BTreeSet<String>),
+}
+
+impl Config {
+    /// The folder of the quarantine where nothing else is configured.
+    pub fn default_quarantine(data_dir: &Path) -> PathBuf {
+        data_dir.join("quarantine")
+    }
+
+    /// The routes that an account's records take, by their place in [`Config::routes`].
+    pub fn routes_of(&self, account: &Account) -> Vec<usize> {
+        let takes = |route: &Route| account.routes.contains(&route.name);
+        (0..self.routes.len()).filter(|at| takes(&self.routes[*at])).collect()
+    }
+}
