@@ -1,0 +1,10 @@
+//! One suite per port. It runs on the fake and on the real thing, so that a test on the fake says
+//! something about the world.
+
+mod queue;
+mod report;
+mod store;
+
+pub use queue::{QueueFactory, QueueUnderTest, queue};
+pub use report::{Gap, Report};
+pub use store::{BucketUnderTest, StoreFactory, object_store};
