@@ -22,7 +22,7 @@ done
 if [[ $state != CREATE_COMPLETE ]]; then
     echo "stack $stack is $state:" >&2
     awslocal cloudformation describe-stack-events --stack-name "$stack" --output text \
-        --query 'StackEvents[?ends_with(ResourceStatus, `FAILED`)].[LogicalResourceId, ResourceStatusReason]' >&2
+        --query "StackEvents[?ends_with(ResourceStatus, 'FAILED')].[LogicalResourceId, ResourceStatusReason]" >&2
     exit 1
 fi
 
