@@ -1,0 +1,128 @@
+//! JSON strings as bytes: finding their end, and what they say.
+
+/// How many bytes at the start of `bytes` mean themselves in a JSON string: up to the first quote,
+/// backslash or control character.
+pub(crate) fn plain_len(bytes: &[u8]) -> usize {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    const TOPS: u64 = ONES << 7;
+    // The lowest flagged byte is exact: a borrow can only flag bytes above one that is flagged.
+    let below = |word: u64, bound: u8| word.wrapping_sub(ONES * u64::from(bound)) & !word & TOPS;
+    let (words, tail) = bytes.as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let quotes = below(word ^ (ONES * u64::from(b'"')), 1);
+        let backslashes = below(word ^ (ONES * u64::from(b'\\')), 1);
+        let special = quotes | backslashes | below(word, b' ');
+        if special != 0 {
+            return index * 8 + special.trailing_zeros() as usize / 8;
+        }
+    }
+    let special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..b' ');
+    words.len() * 8 + tail.iter().position(special).unwrap_or(tail.len())
+}
+
+/// What the inside of a well-formed JSON string says, in UTF-8 except for lone surrogates, which
+/// become the three bytes that UTF-8 would have for them (WTF-8). No text from a configuration
+/// holds those, so that they differ from everything and still have a beginning and an end.
+pub(crate) fn unescape(inside: &[u8]) -> Vec<u8> {
+    let mut text = Vec::with_capacity(inside.len());
+    let mut rest = inside;
+    while let Some(at) = memchr::memchr(b'\\', rest) {
+        text.extend_from_slice(&rest[..at]);
+        rest = &rest[at + 1..];
+        let Some((escape, after)) = rest.split_first() else { break };
+        rest = after;
+        match escape {
+            b'b' => text.push(0x08),
+            b'f' => text.push(0x0c),
+            b'n' => text.push(b'\n'),
+            b'r' => text.push(b'\r'),
+            b't' => text.push(b'\t'),
+            b'u' => {
+                let unit = hex4(rest);
+                rest = rest.get(4..).unwrap_or_default();
+                let low = match rest {
+                    [b'\\', b'u', digits @ ..] if (0xd800..0xdc00).contains(&unit) => {
+                        Some(hex4(digits)).filter(|low| (0xdc00..0xe000).contains(low))
+                    }
+                    _ => None,
+                };
+                if let Some(low) = low {
+                    rest = rest.get(6..).unwrap_or_default();
+                    push(&mut text, 0x1_0000 + ((unit - 0xd800) << 10) + (low - 0xdc00));
+                } else {
+                    push(&mut text, unit);
+                }
+            }
+            itself => text.push(*itself),
+        }
+    }
+    text.extend_from_slice(rest);
+    text
+}
+
+fn hex4(digits: &[u8]) -> u32 {
+    let digits = digits.iter().take(4);
+    digits.fold(0, |unit, digit| unit << 4 | char::from(*digit).to_digit(16).unwrap_or(0))
+}
+
+fn push(text: &mut Vec<u8>, code: u32) {
+    if let Some(char) = char::from_u32(code) {
+        text.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes());
+    } else {
+        // Only surrogates come here, and they have 16 bits.
+        let [_, _, high, low] = code.to_be_bytes();
+        text.extend([0xe0 | high >> 4, 0x80 | (high & 0x0f) << 2 | low >> 6, 0x80 | low & 0x3f]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn escapes_mean_what_json_says() {
+        for (inside, text) in [
+            (r"", "".as_bytes()),
+            (r"plain", b"plain"),
+            (r#"\"\\\/\b\f\n\r\t"#, b"\"\\/\x08\x0c\n\r\t"),
+            (r"codeguru\u002dreviewer", b"codeguru-reviewer"),
+            (r"\u00E9\u00e9", "éé".as_bytes()),
+            (r"\ud83d\ude00", "😀".as_bytes()),
+            (r"\u0000x", b"\0x"),
+            (r"\\u002d", br"\u002d"),
+            (r"\ud800", b"\xed\xa0\x80"),
+            (r"\udfff!", b"\xed\xbf\xbf!"),
+            (r"\ud800\ud83d\ude00", b"\xed\xa0\x80\xf0\x9f\x98\x80"),
+            (r"\ud800\u0041", b"\xed\xa0\x80A"),
+            (r"\ud800\n", b"\xed\xa0\x80\n"),
+        ] {
+            assert_eq!(unescape(inside.as_bytes()), text, "{inside}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn plain_bytes_are_counted_as_one_by_one(bytes in prop::collection::vec(
+            prop_oneof![8 => b' '..=b'~', 2 => any::<u8>()], 0..40,
+        )) {
+            let special = |byte: &u8| *byte == b'"' || *byte == b'\\' || *byte < b' ';
+            let slow = bytes.iter().position(special).unwrap_or(bytes.len());
+            prop_assert_eq!(plain_len(&bytes), slow);
+        }
+
+        #[test]
+        fn serde_json_reads_the_same(text in any::<String>(), all in any::<bool>()) {
+            let json = if all {
+                let units = text.encode_utf16().map(|unit| format!("\\u{unit:04x}"));
+                units.collect::<String>()
+            } else {
+                let json = serde_json::to_string(&text).unwrap();
+                json[1..json.len() - 1].to_owned()
+            };
+            prop_assert_eq!(unescape(json.as_bytes()), text.as_bytes());
+        }
+    }
+}
