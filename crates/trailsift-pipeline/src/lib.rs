@@ -1,1 +1,28 @@
 #![doc = include_str!("../README.md")]
+
+mod acker;
+mod admission;
+mod attempts;
+mod backoff;
+mod budget;
+mod cpu;
+mod dispatcher;
+mod fetcher;
+mod health;
+mod lease;
+mod listener;
+mod metrics;
+mod object;
+mod obligation;
+mod quarantine;
+mod service;
+mod worker;
+
+pub use admission::{AllowedBucket, AllowedKeys};
+pub use budget::Budget;
+pub use cpu::Cpu;
+pub use dispatcher::Outlet;
+pub use health::Health;
+pub use metrics::{PipelineMetrics, Totals};
+pub use quarantine::Quarantine;
+pub use service::{Account, Ended, Service, Settings, Surroundings};

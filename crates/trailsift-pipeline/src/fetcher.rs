@@ -1,0 +1,107 @@
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::StreamExt as _;
+use tokio::time::{sleep, timeout};
+use trailsift_core::{Body, LogFile, ObjectStore, Resume, StoreError};
+
+use crate::metrics::PipelineMetrics;
+
+/// How often one read is resumed before it is given up.
+const RESUMES: u32 = 3;
+/// How long a body may send nothing before it counts as broken.
+const STALL: Duration = Duration::from_secs(30);
+/// The pause before the first resume; it doubles.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// One read of one object, mended where the connection breaks: the bytes it yields are those of a
+/// single version of the object, from its start, without a gap.
+pub(crate) struct Reading<'a> {
+    store: &'a dyn ObjectStore,
+    file: &'a LogFile,
+    metrics: &'a PipelineMetrics,
+    body: Body,
+    resumes: u32,
+    /// How many bytes came so far.
+    offset: u64,
+    /// The body came to its end; a stream must not be polled after that.
+    ended: bool,
+    pub(crate) size: Option<u64>,
+    pub(crate) etag: Option<String>,
+    pub(crate) version_id: Option<String>,
+}
+
+impl<'a> Reading<'a> {
+    /// Asks for the object from its start.
+    pub(crate) async fn open(
+        store: &'a dyn ObjectStore,
+        file: &'a LogFile,
+        metrics: &'a PipelineMetrics,
+    ) -> Result<Self, StoreError> {
+        let open = store.open(file, None).await?;
+        Ok(Self {
+            store,
+            file,
+            metrics,
+            body: open.body,
+            resumes: 0,
+            offset: 0,
+            ended: false,
+            size: open.size,
+            etag: open.etag,
+            version_id: open.version_id,
+        })
+    }
+
+    /// The next bytes, about `wanted` of them unless the object ends; `None` at its end.
+    pub(crate) async fn next(&mut self, wanted: usize) -> Result<Option<Vec<Bytes>>, StoreError> {
+        let mut parts = Vec::new();
+        let mut length = 0;
+        while length < wanted && !self.ended {
+            match timeout(STALL, self.body.next()).await {
+                Ok(Some(Ok(part))) => {
+                    self.offset += part.len() as u64;
+                    length += part.len();
+                    parts.push(part);
+                }
+                Ok(Some(Err(error))) => self.resume(error).await?,
+                Ok(None) if self.size.is_some_and(|size| self.offset < size) => {
+                    let short = format!("the body ended after {} bytes", self.offset);
+                    self.resume(StoreError::Interrupted(short)).await?;
+                }
+                Ok(None) => self.ended = true,
+                Err(_) => {
+                    let stall = format!("no byte came for {} s", STALL.as_secs());
+                    self.resume(StoreError::Interrupted(stall)).await?;
+                }
+            }
+        }
+        Ok((!parts.is_empty()).then_some(parts))
+    }
+
+    /// Goes on where the body broke off, of the very same object; or passes `broken` on.
+    async fn resume(&mut self, mut broken: StoreError) -> Result<(), StoreError> {
+        while self.resumes < RESUMES {
+            let Some(etag) = self.etag.clone() else { break };
+            sleep(PAUSE * 2u32.pow(self.resumes)).await;
+            self.resumes += 1;
+            self.metrics.resumes.inc();
+            let from = Resume { offset: self.offset, etag };
+            tracing::debug!(file = %self.file, offset = self.offset, error = %broken, "resuming");
+            match self.store.open(self.file, Some(&from)).await {
+                Ok(open) if open.etag.is_some() && open.etag != self.etag => {
+                    return Err(StoreError::Changed("another entity tag answered".into()));
+                }
+                Ok(open) => {
+                    self.body = open.body;
+                    return Ok(());
+                }
+                Err(error @ (StoreError::Interrupted(_) | StoreError::Unavailable(_))) => {
+                    broken = error;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(broken)
+    }
+}

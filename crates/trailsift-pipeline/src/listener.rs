@@ -1,0 +1,146 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+use trailsift_core::{Message, QueueError};
+
+use crate::backoff::full_jitter;
+use crate::service::Lane;
+use crate::worker;
+
+/// The most that one receive hands out.
+const RECEIVE_MAX: usize = 10;
+/// How long a receive waits for the first message: SQS' own maximum, for an idle queue costs money
+/// per request.
+const LONG_POLL: Duration = Duration::from_secs(20);
+/// The same where the run ends once the queue is empty: long enough to ask all of the queue's
+/// servers, short enough for a person.
+const SHORT_POLL: Duration = Duration::from_secs(2);
+/// How often in a row a queue must look empty to be believed, its counts being approximate.
+const EMPTY_LOOKS: u32 = 2;
+/// The longest pause after a failed receive.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// Receives messages for one account and gives each to a worker, until `stop` or, where asked for,
+/// until the queue is empty. Then waits for its workers.
+///
+/// It asks for as many messages as there are free workers and never holds one back: the queue is
+/// the buffer.
+pub(crate) async fn listen(
+    lane: Arc<Lane>,
+    visibility: Duration,
+    stop: CancellationToken,
+) -> Result<(), QueueError> {
+    let free = Arc::new(Semaphore::new(lane.shared.budget.workers_per_account));
+    let mut workers = JoinSet::new();
+    // Cancel safety: when `stop` wins, a receive is dropped on its way. Messages that it had
+    // already been granted stay hidden for one visibility timeout and then come again.
+    let ended = tokio::select! {
+        biased;
+        () = stop.cancelled() => Ok(()),
+        ended = receive_all(&lane, visibility, &free, &mut workers) => ended,
+    };
+    while let Some(done) = workers.join_next().await {
+        note_end(done);
+    }
+    ended
+}
+
+async fn receive_all(
+    lane: &Arc<Lane>,
+    visibility: Duration,
+    free: &Arc<Semaphore>,
+    workers: &mut JoinSet<()>,
+) -> Result<(), QueueError> {
+    let until_empty = lane.shared.settings.until_empty;
+    let poll = if until_empty { SHORT_POLL } else { LONG_POLL };
+    let mut failing: Option<(Instant, u32)> = None;
+    let mut looked_empty = 0;
+    loop {
+        while let Some(done) = workers.try_join_next() {
+            note_end(done);
+        }
+        let mut permits = free_workers(free).await;
+        let error = match lane.account.queue.receive(permits.len(), poll).await {
+            Ok(messages) => {
+                failing = None;
+                lane.well();
+                let idle = messages.is_empty() && lane.in_flight.len() == 0;
+                for message in messages {
+                    start(lane, message, visibility, permits.pop(), workers);
+                }
+                drop(permits);
+                if !(until_empty && idle) {
+                    looked_empty = 0;
+                    continue;
+                }
+                match lane.account.queue.status().await {
+                    Ok(status) if status.visible + status.in_flight + status.delayed == 0 => {
+                        looked_empty += 1;
+                        if looked_empty == EMPTY_LOOKS {
+                            return Ok(());
+                        }
+                        continue;
+                    }
+                    Ok(_) => {
+                        looked_empty = 0;
+                        continue;
+                    }
+                    Err(error) => error,
+                }
+            }
+            Err(error) => error,
+        };
+        let (since, attempt) = failing.map_or((Instant::now(), 1), |(at, n)| (at, n + 1));
+        failing = Some((since, attempt));
+        lane.ill(&error);
+        if until_empty && since.elapsed() > lane.shared.settings.startup_timeout {
+            return Err(error);
+        }
+        sleep(full_jitter(attempt, LONGEST_PAUSE)).await;
+    }
+}
+
+/// Waits for a free worker, and takes what others are free besides.
+async fn free_workers(free: &Arc<Semaphore>) -> Vec<OwnedSemaphorePermit> {
+    let mut permits = Vec::with_capacity(RECEIVE_MAX);
+    // The semaphore is never closed; were it, receiving nothing more would be right.
+    match Arc::clone(free).acquire_owned().await {
+        Ok(permit) => permits.push(permit),
+        Err(_) => std::future::pending().await,
+    }
+    while permits.len() < RECEIVE_MAX
+        && let Ok(permit) = Arc::clone(free).try_acquire_owned()
+    {
+        permits.push(permit);
+    }
+    permits
+}
+
+fn start(
+    lane: &Arc<Lane>,
+    message: Message,
+    visibility: Duration,
+    permit: Option<OwnedSemaphorePermit>,
+    workers: &mut JoinSet<()>,
+) {
+    let Some(ticket) = lane.in_flight.enter(&message) else {
+        lane.shared.metrics.duplicates_suppressed.inc();
+        tracing::debug!(sqs.message_id = %message.id, "a redelivery joined the running work");
+        return;
+    };
+    let lane = Arc::clone(lane);
+    workers.spawn(async move {
+        worker::handle(lane, message, ticket, visibility).await;
+        drop(permit);
+    });
+}
+
+fn note_end(done: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = done {
+        tracing::error!(%error, "a worker ended abnormally: its message comes again");
+    }
+}

@@ -1,0 +1,269 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use trailsift_core::{Disposition, LogFile, Reason, Source, StoreError};
+use trailsift_trail::{Counts, NotifiedObject, ObjectFault, Progress, SiftLimits, Sifter};
+
+use crate::admission::{Admission, admit};
+use crate::backoff::full_jitter;
+use crate::dispatcher::{Origin, Undelivered, chain, parcel_of};
+use crate::fetcher::Reading;
+use crate::quarantine::Parcel;
+use crate::service::Lane;
+
+/// How often a missing object is asked for: a notification can overtake nothing, but a version can
+/// be replicated late.
+const MISSING_ATTEMPTS: u32 = 3;
+/// How often a read starts anew because the object was overwritten meanwhile.
+const RESTARTS: u32 = 3;
+/// The longest wait before a message whose object failed comes again.
+const LONGEST_WAIT: Duration = Duration::from_secs(5 * 60);
+
+/// What became of one object of a message.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// Read to its end; every selected record is settled.
+    Done,
+    /// None of our business.
+    Skipped(&'static str),
+    /// Parked as a whole, durably.
+    Quarantined(Reason),
+    /// Not settled: the message must come again, not before this long.
+    Retry { after: Duration, error: String, fatal: bool },
+}
+
+/// Why a read ended without settling the object.
+enum Broken {
+    Store(StoreError),
+    Undelivered(Undelivered),
+}
+
+/// A read that came to its end.
+struct Read {
+    counts: Counts,
+    fault: Option<ObjectFault>,
+    source: Arc<Source>,
+}
+
+impl Lane {
+    /// Does everything that one notified object asks for.
+    pub(crate) async fn settle(&self, object: &NotifiedObject, origin: Origin<'_>) -> Outcome {
+        let file = match admit(object, &self.account.buckets) {
+            Admission::Read(file) => file,
+            Admission::Skip(kind) => return Outcome::Skipped(kind),
+            Admission::Refuse(reason, error) => {
+                let source = self.source_of_notified(object);
+                return self.park(Parcel { reason, error, ..parcel_of(&source, origin) }).await;
+            }
+        };
+        let read = match self.read(&file, origin).await {
+            Ok(read) => read,
+            Err(Broken::Undelivered(Undelivered { what, fatal })) => {
+                let after = full_jitter(origin.message.receive_count, LONGEST_WAIT);
+                return Outcome::Retry { after, error: what, fatal };
+            }
+            Err(Broken::Store(error)) => return self.not_read(&file, &error, origin).await,
+        };
+        let outcome = match &read.fault {
+            None => Outcome::Done,
+            Some(fault) => {
+                let parcel = Parcel {
+                    reason: fault.reason,
+                    error: fault.detail.clone(),
+                    data: Some(&fault.data),
+                    ..parcel_of(&read.source, origin)
+                };
+                self.park(parcel).await
+            }
+        };
+        if !matches!(outcome, Outcome::Retry { .. }) {
+            self.shared.object_attempts.settled(&file);
+            self.count_records(&read.counts);
+        }
+        outcome
+    }
+
+    /// Parks a whole object or message.
+    pub(crate) async fn park(&self, parcel: Parcel<'_>) -> Outcome {
+        let (reason, attempt) = (parcel.reason, parcel.message.receive_count);
+        match self.shared.dispatcher.quarantine.park(parcel).await {
+            Ok(()) => Outcome::Quarantined(reason),
+            Err(error) => Outcome::Retry {
+                after: full_jitter(attempt, LONGEST_WAIT),
+                error: chain(&error),
+                fatal: false,
+            },
+        }
+    }
+
+    /// Decides what a failed read means: again later, or parked once the object itself has failed
+    /// often enough.
+    async fn not_read(&self, file: &LogFile, error: &StoreError, origin: Origin<'_>) -> Outcome {
+        let (reason, attempt) = match (error.disposition(), error.exhausted()) {
+            (Disposition::Poison { reason }, _) => (Some(reason), 1),
+            (_, Some(reason)) => {
+                let limit = match error {
+                    StoreError::NotFound(_) => {
+                        MISSING_ATTEMPTS.min(self.shared.settings.max_receive)
+                    }
+                    _ => self.shared.settings.max_receive,
+                };
+                let attempt = self.shared.object_attempts.failed(file);
+                ((attempt >= limit).then_some(reason), attempt)
+            }
+            (_, None) => (None, origin.message.receive_count),
+        };
+        if let Some(reason) = reason {
+            let source = self.source(file, None, file.version_id.clone());
+            let error = chain(error);
+            let outcome = self.park(Parcel { reason, error, ..parcel_of(&source, origin) }).await;
+            if matches!(outcome, Outcome::Quarantined(_)) {
+                self.shared.object_attempts.settled(file);
+            }
+            return outcome;
+        }
+        let asked = match error.disposition() {
+            Disposition::Retry { after } => after.unwrap_or_default(),
+            _ => Duration::ZERO,
+        };
+        Outcome::Retry {
+            after: full_jitter(attempt, LONGEST_WAIT).max(asked.min(LONGEST_WAIT)),
+            error: format!("{file}: {}", chain(error)),
+            fatal: false,
+        }
+    }
+
+    async fn read(&self, file: &LogFile, origin: Origin<'_>) -> Result<Read, Broken> {
+        let mut restarts = 0;
+        loop {
+            let mut released = false;
+            match self.read_once(file, origin, &mut released).await {
+                Err(Broken::Store(StoreError::Changed(_))) if !released && restarts < RESTARTS => {
+                    restarts += 1;
+                    tracing::info!(%file, "the object changed while it was read: reading it anew");
+                }
+                other => return other,
+            }
+        }
+    }
+
+    /// One pass over the object. `released` tells whether records left before the end was verified.
+    async fn read_once(
+        &self,
+        file: &LogFile,
+        origin: Origin<'_>,
+        released: &mut bool,
+    ) -> Result<Read, Broken> {
+        let shared = &self.shared;
+        let mut reading = Reading::open(&*self.account.store, file, &shared.metrics)
+            .await
+            .map_err(Broken::Store)?;
+        let source = self.source(file, reading.etag.clone(), reading.version_id.clone());
+        if let Some(size) = reading.size.filter(|size| *size > shared.settings.max_inflated) {
+            let detail = format!("the object's {size} bytes exceed max_inflated before inflation");
+            let fault = ObjectFault { reason: Reason::TooLarge, detail, data: bytes::Bytes::new() };
+            return Ok(Read { counts: Counts::default(), fault: Some(fault), source });
+        }
+        let limits = SiftLimits {
+            max_inflated: shared.settings.max_inflated,
+            max_record: shared.settings.max_record,
+            max_held: shared.budget.held_bytes,
+        };
+        let mut sifter = Sifter::new(limits, Arc::clone(&self.account.selection));
+        let mut counted = Counts::default();
+        loop {
+            let parts = reading.next(shared.budget.chunk_bytes).await.map_err(Broken::Store)?;
+            let mut parts = Some(parts);
+            let progress = loop {
+                let fed = parts.take();
+                let step;
+                (sifter, step) = shared
+                    .cpu
+                    .run(move || {
+                        match fed {
+                            Some(Some(parts)) => {
+                                parts.into_iter().for_each(|part| sifter.feed(part))
+                            }
+                            Some(None) => sifter.end(),
+                            None => {}
+                        }
+                        let step = sifter.run();
+                        (sifter, step)
+                    })
+                    .await;
+                self.count_bytes(&mut counted, sifter.counts());
+                if !matches!(step, Ok(Progress::Full)) {
+                    break step;
+                }
+                *released = true;
+                self.deliver(&mut sifter, &source, origin).await?;
+            };
+            let fault = match progress {
+                Ok(Progress::Done) => None,
+                Err(fault) => Some(fault),
+                Ok(Progress::NeedInput | Progress::Full) => continue,
+            };
+            self.deliver(&mut sifter, &source, origin).await?;
+            return Ok(Read { counts: sifter.counts(), fault, source });
+        }
+    }
+
+    async fn deliver(
+        &self,
+        sifter: &mut Sifter,
+        source: &Arc<Source>,
+        origin: Origin<'_>,
+    ) -> Result<(), Broken> {
+        let found = sifter.take();
+        if found.is_empty() {
+            return Ok(());
+        }
+        let delivered = self.shared.dispatcher.deliver(found, source, origin).await;
+        delivered.map_err(Broken::Undelivered)
+    }
+
+    fn source(
+        &self,
+        file: &LogFile,
+        etag: Option<String>,
+        version_id: Option<String>,
+    ) -> Arc<Source> {
+        Arc::new(Source {
+            account: self.account.name.clone(),
+            bucket: file.bucket.clone(),
+            key: file.key.clone(),
+            version_id,
+            etag,
+        })
+    }
+
+    fn source_of_notified(&self, object: &NotifiedObject) -> Source {
+        Source {
+            account: self.account.name.clone(),
+            bucket: object.bucket.clone(),
+            key: object.key.clone(),
+            version_id: object.version_id.clone(),
+            etag: None,
+        }
+    }
+
+    fn count_bytes(&self, before: &mut Counts, now: Counts) {
+        let account = self.account.name.as_str();
+        let bytes = &self.shared.metrics.bytes;
+        bytes.with_label_values(&[account, "compressed"]).inc_by(now.stored - before.stored);
+        bytes.with_label_values(&[account, "inflated"]).inc_by(now.inflated - before.inflated);
+        *before = now;
+    }
+
+    fn count_records(&self, counts: &Counts) {
+        let account = self.account.name.as_str();
+        for (outcome, count) in [
+            ("seen", counts.seen),
+            ("selected", counts.selected),
+            ("filtered", counts.filtered),
+            ("quarantined", counts.quarantined),
+        ] {
+            self.shared.metrics.records.with_label_values(&[account, outcome]).inc_by(count);
+        }
+    }
+}

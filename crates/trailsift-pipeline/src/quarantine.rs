@@ -1,0 +1,159 @@
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
+use serde::Serialize;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use trailsift_core::{Batch, Clock, Entry, Message, Reason, Sink, Source};
+
+use crate::dispatcher::chain;
+use crate::metrics::PipelineMetrics;
+
+/// Where goes what can be neither delivered nor retried: written durably before the message may be
+/// deleted, with the reason and where it came from.
+#[derive(Clone, Debug)]
+pub struct Quarantine {
+    place: Place,
+    clock: Arc<dyn Clock>,
+    metrics: PipelineMetrics,
+}
+
+#[derive(Clone, Debug)]
+enum Place {
+    Sink(Arc<dyn Sink>),
+    Redrive,
+}
+
+/// What is to be parked: a message, an object of it, or one record of that.
+#[derive(Clone, Debug)]
+pub(crate) struct Parcel<'a> {
+    pub(crate) reason: Reason,
+    /// What exactly is wrong, for a person.
+    pub(crate) error: String,
+    pub(crate) account: &'a str,
+    pub(crate) message: &'a Message,
+    pub(crate) bucket: Option<&'a str>,
+    pub(crate) key: Option<&'a str>,
+    pub(crate) version_id: Option<&'a str>,
+    pub(crate) index: Option<u64>,
+    /// The record, or the first KiB of what cannot be read.
+    pub(crate) data: Option<&'a [u8]>,
+}
+
+/// One line of the quarantine, as INTERFACE and the README document it.
+#[derive(Serialize)]
+struct Line<'a> {
+    time: String,
+    reason: &'static str,
+    error: &'a str,
+    account: &'a str,
+    message_id: &'a str,
+    body: &'a str,
+    bucket: Option<&'a str>,
+    key: Option<&'a str>,
+    version_id: Option<&'a str>,
+    index: Option<u64>,
+    data: Option<std::borrow::Cow<'a, str>>,
+    /// `base64` where `data` is not text; absent where it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data_encoding: Option<&'static str>,
+}
+
+/// The parcel is not in the quarantine: its message must not be deleted.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotParked {
+    #[error("the quarantine cannot be written: {0}")]
+    Write(String),
+    #[error("left to the queue's redrive policy ({0})")]
+    LeftToRedrive(Reason),
+}
+
+impl Quarantine {
+    /// Parks into a sink: by default a file sink in the data folder.
+    pub fn sink(sink: Arc<dyn Sink>, clock: Arc<dyn Clock>, metrics: PipelineMetrics) -> Self {
+        Self { place: Place::Sink(sink), clock, metrics }
+    }
+
+    /// Parks nothing: the message stays, and the queue's redrive policy moves it in the end.
+    pub fn redrive(clock: Arc<dyn Clock>, metrics: PipelineMetrics) -> Self {
+        Self { place: Place::Redrive, clock, metrics }
+    }
+
+    /// The sink that holds the parcels, if there is one.
+    pub(crate) fn as_sink(&self) -> Option<&Arc<dyn Sink>> {
+        match &self.place {
+            Place::Sink(sink) => Some(sink),
+            Place::Redrive => None,
+        }
+    }
+
+    /// Parks the parcel. `Ok` means durable.
+    pub(crate) async fn park(&self, parcel: Parcel<'_>) -> Result<(), NotParked> {
+        let sink = match &self.place {
+            Place::Sink(sink) => sink,
+            Place::Redrive => return Err(NotParked::LeftToRedrive(parcel.reason)),
+        };
+        let entry = Entry {
+            data: self.line(&parcel)?,
+            index: parcel.index.unwrap_or(0),
+            source: Arc::new(Source {
+                account: parcel.account.to_owned(),
+                bucket: parcel.bucket.unwrap_or_default().to_owned(),
+                key: parcel.key.unwrap_or_default().to_owned(),
+                version_id: parcel.version_id.map(ToOwned::to_owned),
+                etag: None,
+            }),
+        };
+        let batch = Batch { entries: vec![entry] };
+        let outcome = sink.write(&batch).await.map_err(|error| NotParked::Write(chain(&error)))?;
+        if let Some(failure) = outcome.failures.first() {
+            return Err(NotParked::Write(chain(&failure.error)));
+        }
+        self.note(&parcel);
+        Ok(())
+    }
+
+    fn line(&self, parcel: &Parcel<'_>) -> Result<Bytes, NotParked> {
+        let data = parcel.data.map(|data| match std::str::from_utf8(data) {
+            Ok(text) => (std::borrow::Cow::Borrowed(text), None),
+            Err(_) => (std::borrow::Cow::Owned(BASE64.encode(data)), Some("base64")),
+        });
+        let (data, data_encoding) = data.map_or((None, None), |(data, enc)| (Some(data), enc));
+        let line = Line {
+            time: rfc3339(self.clock.now()),
+            reason: parcel.reason.as_str(),
+            error: &parcel.error,
+            account: parcel.account,
+            message_id: &parcel.message.id.0,
+            body: &parcel.message.body,
+            bucket: parcel.bucket,
+            key: parcel.key,
+            version_id: parcel.version_id,
+            index: parcel.index,
+            data,
+            data_encoding,
+        };
+        serde_json::to_vec(&line).map(Bytes::from).map_err(|e| NotParked::Write(e.to_string()))
+    }
+
+    fn note(&self, parcel: &Parcel<'_>) {
+        self.metrics.quarantined.with_label_values(&[parcel.reason.as_str()]).inc();
+        tracing::warn!(
+            account = parcel.account,
+            sqs.message_id = %parcel.message.id,
+            s3.bucket = %parcel.bucket.unwrap_or_default().escape_debug(),
+            s3.key = %parcel.key.unwrap_or_default().escape_debug(),
+            index = parcel.index,
+            reason = parcel.reason.as_str(),
+            error = %parcel.error.escape_debug(),
+            "quarantined"
+        );
+    }
+}
+
+fn rfc3339(time: SystemTime) -> String {
+    OffsetDateTime::from(time).format(&Rfc3339).unwrap_or_else(|_| "9999-12-31T23:59:59Z".into())
+}

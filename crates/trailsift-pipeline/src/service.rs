@@ -1,0 +1,433 @@
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::future::join_all;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
+use trailsift_core::{
+    Clock, LogFile, MessageId, ObjectStore, Queue, QueueError, QueueStatus, Selection, Sink,
+};
+
+use crate::acker::Acker;
+use crate::admission::AllowedBucket;
+use crate::attempts::Attempts;
+use crate::backoff::full_jitter;
+use crate::budget::Budget;
+use crate::cpu::Cpu;
+use crate::dispatcher::{Dispatcher, Outlet};
+use crate::health::Health;
+use crate::lease::InFlight;
+use crate::listener::listen;
+use crate::metrics::PipelineMetrics;
+use crate::quarantine::Quarantine;
+
+/// How often each required sink is asked whether it is well. Decides readiness alone.
+const SINK_CHECK_INTERVAL: Duration = Duration::from_secs(30);
+/// The longest pause between two attempts to reach a queue at the start.
+const CONNECT_PAUSE: Duration = Duration::from_secs(5);
+/// How much of the drain is kept for giving messages back: a tenth, at most this.
+const GIVE_BACK: Duration = Duration::from_secs(3);
+/// The least that best-effort sinks get to write out what they buffer.
+const CLOSE_AT_LEAST: Duration = Duration::from_secs(1);
+/// A queue that says less than this hides messages too briefly to work on them.
+const LEAST_VISIBILITY: Duration = Duration::from_secs(1);
+
+/// How the service runs: the `[service]` section.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The byte budget for objects in flight.
+    pub memory: usize,
+    /// Messages in flight at most, over all accounts.
+    pub workers: usize,
+    /// How long to try to reach the first queue.
+    pub startup_timeout: Duration,
+    /// How long a drain may take in all.
+    pub drain_timeout: Duration,
+    /// After how many failures of its own an object is parked.
+    pub max_receive: u32,
+    /// A file that inflates beyond this many bytes is parked.
+    pub max_inflated: u64,
+    /// A record beyond this many bytes is parked.
+    pub max_record: usize,
+    /// End once every queue is empty and everything is settled.
+    pub until_empty: bool,
+}
+
+/// One account: its queue, its objects, and what of them is wanted.
+#[derive(Clone, Debug)]
+pub struct Account {
+    /// Its name in logs and metrics.
+    pub name: String,
+    /// Where its notifications come from.
+    pub queue: Arc<dyn Queue>,
+    /// Where its files are.
+    pub store: Arc<dyn ObjectStore>,
+    /// The buckets that may be read.
+    pub buckets: Vec<AllowedBucket>,
+    /// The routes of this account.
+    pub selection: Arc<dyn Selection>,
+}
+
+/// What the pipeline runs on and reports to.
+#[derive(Clone, Debug)]
+pub struct Surroundings {
+    /// Where inflating and scanning run.
+    pub cpu: Cpu,
+    /// The time of day.
+    pub clock: Arc<dyn Clock>,
+    /// What is counted.
+    pub metrics: PipelineMetrics,
+    /// What readiness says.
+    pub health: Health,
+}
+
+/// Why the service ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was told to stop, and everything was settled or given back in time.
+    Drained,
+    /// The queues are empty and everything is settled.
+    Empty,
+    /// No account's queue could be reached within `startup_timeout`: each with its error.
+    Unreachable(BTreeMap<String, String>),
+    /// Something went wrong that this process cannot mend: named here.
+    Failed(Vec<String>),
+}
+
+/// The whole pipeline, ready to run.
+#[derive(Debug)]
+pub struct Service {
+    accounts: Vec<Account>,
+    shared: Arc<Shared>,
+}
+
+/// What all accounts share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) settings: Settings,
+    pub(crate) budget: Budget,
+    pub(crate) dispatcher: Dispatcher,
+    pub(crate) cpu: Cpu,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) metrics: PipelineMetrics,
+    pub(crate) health: Health,
+    pub(crate) object_attempts: Attempts<LogFile>,
+    pub(crate) message_attempts: Attempts<MessageId>,
+    /// Cancelled when a drain's time for work is over: give back what is not settled.
+    pub(crate) deadline: CancellationToken,
+    failure: Mutex<Option<String>>,
+    failed: CancellationToken,
+}
+
+impl Shared {
+    /// A failure after which going on is useless: drain and end.
+    pub(crate) fn fail(&self, error: &str) {
+        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        failure.get_or_insert_with(|| error.to_owned());
+        self.failed.cancel();
+    }
+}
+
+/// One account at work.
+#[derive(Debug)]
+pub(crate) struct Lane {
+    pub(crate) account: Account,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) acker: Acker,
+    pub(crate) in_flight: InFlight,
+}
+
+impl Service {
+    /// Puts the pipeline together. Nothing is contacted yet.
+    pub fn new(
+        accounts: Vec<Account>,
+        outlets: Vec<Outlet>,
+        quarantine: Quarantine,
+        settings: Settings,
+        surroundings: Surroundings,
+    ) -> Self {
+        let Surroundings { cpu, clock, metrics, health } = surroundings;
+        let budget =
+            Budget::plan(settings.memory, settings.workers, accounts.len(), settings.max_record);
+        let shared = Shared {
+            settings,
+            budget,
+            dispatcher: Dispatcher { outlets: outlets.into(), quarantine },
+            cpu,
+            clock,
+            metrics,
+            health,
+            object_attempts: Attempts::default(),
+            message_attempts: Attempts::default(),
+            deadline: CancellationToken::new(),
+            failure: Mutex::new(None),
+            failed: CancellationToken::new(),
+        };
+        Self { accounts, shared: Arc::new(shared) }
+    }
+
+    /// Runs until `order` is cancelled, until the queues are empty where `until_empty` is set, or
+    /// until nothing more can be done. Returns within `drain_timeout` after
+    /// the order, and a second for best-effort sinks.
+    pub async fn run(self, order: CancellationToken) -> Ended {
+        let Self { accounts, shared } = self;
+        let stop = order.child_token();
+        let (reached, first_reached) = watch::channel(false);
+        let mut lanes = JoinSet::new();
+        for account in accounts {
+            shared.health.set(&part(&account), Some("not reached yet".into()));
+            lanes.spawn(run_account(account, Arc::clone(&shared), reached.clone(), stop.clone()));
+        }
+        drop(reached);
+        let mut checks = JoinSet::new();
+        for outlet in shared.dispatcher.outlets.iter().filter(|outlet| outlet.required) {
+            checks.spawn(watch_sink(Arc::clone(&outlet.sink), shared.health.clone()));
+        }
+
+        let drained = tokio::select! {
+            ended = join_lanes(&mut lanes) => Some(ended),
+            () = no_account_in_time(first_reached, shared.settings.startup_timeout) => {
+                stop.cancel();
+                Some(join_lanes(&mut lanes).await)
+            }
+            () = stop.cancelled() => None,
+            () = shared.failed.cancelled() => None,
+        };
+        let close_by;
+        let ended = match drained {
+            Some(ended) => {
+                close_by = Instant::now() + shared.settings.drain_timeout;
+                ended
+            }
+            None => {
+                stop.cancel();
+                close_by = Instant::now() + shared.settings.drain_timeout;
+                drain(&mut lanes, &shared, close_by).await
+            }
+        };
+        checks.shutdown().await;
+        close_sinks(&shared, close_by.max(Instant::now() + CLOSE_AT_LEAST)).await;
+        let failure = shared.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
+        summarise(ended, failure, order.is_cancelled())
+    }
+}
+
+/// How the accounts ended: those that never answered, those that stopped answering.
+#[derive(Debug, Default)]
+struct LanesEnded {
+    unreachable: BTreeMap<String, String>,
+    failed: Vec<String>,
+    served: usize,
+}
+
+enum AccountEnded {
+    Served,
+    Unreachable(String, String),
+    Failed(String),
+}
+
+async fn join_lanes(lanes: &mut JoinSet<AccountEnded>) -> LanesEnded {
+    let mut all = LanesEnded::default();
+    while let Some(ended) = lanes.join_next().await {
+        match ended {
+            Ok(AccountEnded::Served) => all.served += 1,
+            Ok(AccountEnded::Unreachable(account, error)) => {
+                all.unreachable.insert(account, error);
+            }
+            Ok(AccountEnded::Failed(error)) => all.failed.push(error),
+            Err(error) => all.failed.push(format!("an account's task ended abnormally: {error}")),
+        }
+    }
+    all
+}
+
+fn summarise(ended: LanesEnded, failure: Option<String>, ordered: bool) -> Ended {
+    let LanesEnded { mut unreachable, mut failed, served } = ended;
+    failed.extend(failure);
+    if ordered {
+        // Told to stop while still trying: that is no failure.
+        unreachable.clear();
+    }
+    if served == 0 && failed.is_empty() && !unreachable.is_empty() {
+        return Ended::Unreachable(unreachable);
+    }
+    failed.extend(unreachable.into_iter().map(|(name, error)| format!("account {name}: {error}")));
+    match (failed.is_empty(), ordered) {
+        (false, _) => Ended::Failed(failed),
+        (true, true) => Ended::Drained,
+        (true, false) => Ended::Empty,
+    }
+}
+
+/// Lets the workers finish, then has them give back what is left, then leaves.
+async fn drain(
+    lanes: &mut JoinSet<AccountEnded>,
+    shared: &Shared,
+    close_by: Instant,
+) -> LanesEnded {
+    let give_back = (shared.settings.drain_timeout / 10).min(GIVE_BACK);
+    tracing::info!(seconds = shared.settings.drain_timeout.as_secs(), "draining");
+    // Cancel safety: lanes that did not end in time are joined by the next line.
+    tokio::select! {
+        ended = join_lanes(lanes) => return ended,
+        () = sleep_until(close_by - give_back) => {}
+    }
+    tracing::warn!("the drain's time is over: giving back what is not settled");
+    shared.deadline.cancel();
+    if let Ok(ended) = timeout_at(close_by, join_lanes(lanes)).await {
+        return ended;
+    }
+    lanes.abort_all();
+    let left = "the drain deadline passed before every message was given back: \
+                those left come again when their leases end";
+    LanesEnded { failed: vec![left.into()], ..LanesEnded::default() }
+}
+
+async fn no_account_in_time(mut first_reached: watch::Receiver<bool>, startup_timeout: Duration) {
+    let reached = async { drop(first_reached.wait_for(|reached| *reached).await) };
+    if timeout(startup_timeout, reached).await.is_ok() {
+        // Reached, or every account gave up by itself: either way there is nothing to time out.
+        std::future::pending().await
+    }
+}
+
+async fn close_sinks(shared: &Shared, by: Instant) {
+    let quarantine = shared.dispatcher.quarantine.as_sink();
+    let outlets = shared.dispatcher.outlets.iter().map(|outlet| &outlet.sink);
+    let closing = join_all(outlets.chain(quarantine).map(|sink| sink.close()));
+    if timeout_at(by, closing).await.is_err() {
+        tracing::warn!("some best-effort events were not written before the end");
+    }
+}
+
+async fn watch_sink(sink: Arc<dyn Sink>, health: Health) {
+    let part = format!("sink {}", sink.name());
+    let mut was_ill = false;
+    loop {
+        let trouble = sink.check().await.err().map(|error| crate::dispatcher::chain(&error));
+        match (&trouble, was_ill) {
+            (Some(error), false) => tracing::warn!(sink = sink.name(), %error, "sink not ready"),
+            (None, true) => tracing::info!(sink = sink.name(), "sink ready again"),
+            _ => {}
+        }
+        was_ill = trouble.is_some();
+        health.set(&part, trouble);
+        sleep(SINK_CHECK_INTERVAL).await;
+    }
+}
+
+/// Reaches the account's queue, then listens to it to the end.
+async fn run_account(
+    account: Account,
+    shared: Arc<Shared>,
+    reached: watch::Sender<bool>,
+    stop: CancellationToken,
+) -> AccountEnded {
+    let name = account.name.clone();
+    let mut last_error = "no answer yet".to_owned();
+    let connecting = connect(&account, &shared, &mut last_error);
+    let connected = tokio::select! {
+        status = connecting => status,
+        () = stop.cancelled() => None,
+    };
+    let Some(status) = connected else {
+        return AccountEnded::Unreachable(name, last_error);
+    };
+    reached.send_replace(true);
+    drop(reached);
+    note_queue(&account, &status, &shared);
+    let (acker, acking) = Acker::new(Arc::clone(&account.queue));
+    let lane = Arc::new(Lane {
+        account,
+        shared: Arc::clone(&shared),
+        acker,
+        in_flight: InFlight::default(),
+    });
+    let visibility = status.visibility_timeout.max(LEAST_VISIBILITY);
+    // The acker ends with the last lane handle, which the listener drops when its workers are done.
+    let (listened, ()) = futures::join!(listen(lane, visibility, stop), acking);
+    match listened {
+        Ok(()) => AccountEnded::Served,
+        Err(error) => AccountEnded::Failed(format!("account {name}: {error}")),
+    }
+}
+
+/// Asks until the queue answers. `None` where the run gives up on it.
+async fn connect(
+    account: &Account,
+    shared: &Shared,
+    last_error: &mut String,
+) -> Option<QueueStatus> {
+    let give_up = Instant::now() + shared.settings.startup_timeout;
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
+        let error = match account.queue.status().await {
+            Ok(status) => return Some(status),
+            Err(error) => error,
+        };
+        let text = crate::dispatcher::chain(&error);
+        if text != *last_error {
+            tracing::warn!(
+                account = account.name,
+                error = %text.escape_debug(),
+                "queue not reachable yet: trying on"
+            );
+        }
+        shared.health.set(&part(account), Some(text.clone()));
+        *last_error = text;
+        if shared.settings.until_empty && Instant::now() >= give_up {
+            return None;
+        }
+        sleep(full_jitter(attempt, CONNECT_PAUSE)).await;
+    }
+}
+
+fn note_queue(account: &Account, status: &QueueStatus, shared: &Shared) {
+    tracing::info!(
+        account = account.name,
+        visible = status.visible,
+        visibility_timeout_seconds = status.visibility_timeout.as_secs(),
+        max_receive_count = status.max_receive_count,
+        workers = shared.budget.workers_per_account,
+        "listening"
+    );
+    shared.health.set(&part(account), None);
+    match status.max_receive_count {
+        None => tracing::warn!(
+            account = account.name,
+            "the queue has no redrive policy: a message that can never be settled stays for ever"
+        ),
+        Some(limit) if limit <= shared.settings.max_receive => tracing::warn!(
+            account = account.name,
+            max_receive_count = limit,
+            max_receive = shared.settings.max_receive,
+            "the queue moves messages away before max_receive parks their objects: \
+             raise its maxReceiveCount"
+        ),
+        Some(_) => {}
+    }
+}
+
+fn part(account: &Account) -> String {
+    format!("account {}", account.name)
+}
+
+impl Lane {
+    pub(crate) fn well(&self) {
+        self.shared.health.set(&part(&self.account), None);
+    }
+
+    pub(crate) fn ill(&self, error: &QueueError) {
+        let text = crate::dispatcher::chain(error);
+        tracing::warn!(
+            account = self.account.name,
+            error = %text.escape_debug(),
+            "nothing received: trying on"
+        );
+        self.shared.health.set(&part(&self.account), Some(text));
+    }
+}

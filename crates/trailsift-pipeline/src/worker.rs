@@ -1,0 +1,222 @@
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use tokio::time::timeout;
+use trailsift_core::{Message, Reason};
+use trailsift_trail::{Notification, Notified, NotifiedObject, decode};
+
+use crate::backoff::full_jitter;
+use crate::dispatcher::{Origin, chain};
+use crate::lease::{Lease, Ticket};
+use crate::object::Outcome;
+use crate::quarantine::Parcel;
+use crate::service::Lane;
+
+/// The longest wait before a message that failed comes again.
+const LONGEST_WAIT: Duration = Duration::from_secs(5 * 60);
+/// How long giving a message back may take: at the end of a drain there is no more time.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What is to become of a message.
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict {
+    /// Everything it asked for is settled.
+    Delete,
+    /// Not settled: it comes again after this long.
+    Retry(Duration),
+}
+
+/// One worker: everything that happens to one message, its lease kept beside the work.
+pub(crate) async fn handle(
+    lane: Arc<Lane>,
+    message: Message,
+    ticket: Ticket,
+    visibility: Duration,
+) {
+    let in_flight = lane.shared.metrics.in_flight.with_label_values(&[&lane.account.name]);
+    in_flight.inc();
+    let lease = Arc::clone(&ticket.lease);
+    let mut kind = "unrecognised";
+    let work = async {
+        let work = AssertUnwindSafe(lane.work(&message, &mut kind)).catch_unwind();
+        let verdict = match work.await {
+            Ok(verdict) => verdict,
+            Err(_) => lane.panicked(&message).await,
+        };
+        if let Verdict::Retry(after) = verdict {
+            return ("retried", Some(after));
+        }
+        lane.shared.message_attempts.settled(&message.id);
+        match lane.acker.delete(Arc::clone(&lease)).await {
+            Ok(()) => ("deleted", None),
+            Err(error) => {
+                tracing::warn!(
+                    account = lane.account.name,
+                    sqs.message_id = %message.id,
+                    error = %chain(&error).escape_debug(),
+                    "settled, but not deleted: it will be delivered again"
+                );
+                ("undeleted", None)
+            }
+        }
+    };
+    // Cancel safety: dropping `work` drops its obligations unsettled, so nothing is deleted. A
+    // delete that is already on its way was earned.
+    let (outcome, release) = tokio::select! {
+        settled = work => settled,
+        never = lease.keep(&*lane.account.queue, visibility, &lane.shared.metrics) => match never {},
+        () = lane.shared.deadline.cancelled() => ("released", Some(Duration::ZERO)),
+    };
+    if let Some(after) = release {
+        lane.release(&lease, after).await;
+    }
+    lane.shared.metrics.messages.with_label_values(&[&lane.account.name, kind, outcome]).inc();
+    in_flight.dec();
+    drop(ticket);
+}
+
+impl Lane {
+    async fn work(&self, message: &Message, kind: &mut &'static str) -> Verdict {
+        match decode(&message.body) {
+            Err(fault) => self.park_message(message, fault.reason, chain(&fault)).await,
+            Ok(Notification::Control(control)) => {
+                *kind = control.as_str();
+                Verdict::Delete
+            }
+            Ok(Notification::Objects(notified)) => {
+                *kind = notified.shape.as_str();
+                self.settle_all(notified, message).await
+            }
+        }
+    }
+
+    /// Every object of the message, also after one of them has failed: a stuck object must not keep
+    /// its neighbours waiting.
+    async fn settle_all(&self, notified: Notified, message: &Message) -> Verdict {
+        let origin = Origin { account: &self.account.name, message };
+        self.count_object("skipped", "not_created", notified.ignored);
+        let mut wait: Option<Duration> = None;
+        for object in notified.objects {
+            let outcome = match &object {
+                Ok(object) => self.settle(object, origin).await,
+                Err(fault) => {
+                    let parcel = Parcel {
+                        reason: fault.reason,
+                        error: fault.detail.clone(),
+                        bucket: fault.bucket.as_deref(),
+                        key: fault.key.as_deref(),
+                        ..parcel_of_message(origin)
+                    };
+                    self.park(parcel).await
+                }
+            };
+            self.count_object("notified", "", 1);
+            match outcome {
+                Outcome::Done => self.count_object("done", "", 1),
+                Outcome::Skipped(kind) => self.count_object("skipped", kind, 1),
+                Outcome::Quarantined(reason) => {
+                    self.count_object("quarantined", reason.as_str(), 1)
+                }
+                Outcome::Retry { after, error, fatal } => {
+                    self.count_object("retried", "", 1);
+                    tracing::warn!(
+                        account = self.account.name,
+                        sqs.message_id = %message.id,
+                        attempt = message.receive_count,
+                        retry_in_seconds = after.as_secs(),
+                        error = %error.escape_debug(),
+                        "not settled: the message will come again"
+                    );
+                    if fatal {
+                        self.shared.fail(&error);
+                    }
+                    // The shortest wait: what must wait longer simply fails again.
+                    wait = Some(wait.map_or(after, |wait| wait.min(after)));
+                    continue;
+                }
+            }
+            if let Ok(object) = &object {
+                self.observe_lag(object);
+            }
+        }
+        wait.map_or(Verdict::Delete, Verdict::Retry)
+    }
+
+    fn count_object(&self, outcome: &str, reason: &str, count: u64) {
+        let labels = &[self.account.name.as_str(), outcome, reason];
+        self.shared.metrics.objects.with_label_values(labels).inc_by(count);
+    }
+
+    fn observe_lag(&self, object: &NotifiedObject) {
+        let Some(event_time) = object.event_time else { return };
+        if let Ok(lag) = self.shared.clock.now().duration_since(event_time) {
+            self.shared.metrics.object_lag.observe(lag.as_secs_f64());
+        }
+    }
+
+    async fn park_message(&self, message: &Message, reason: Reason, error: String) -> Verdict {
+        let origin = Origin { account: &self.account.name, message };
+        let parcel = Parcel { reason, error, ..parcel_of_message(origin) };
+        match self.park(parcel).await {
+            Outcome::Retry { after, error, .. } => {
+                tracing::warn!(
+                    account = self.account.name,
+                    sqs.message_id = %message.id,
+                    error = %error.escape_debug(),
+                    "not settled: the message will come again"
+                );
+                Verdict::Retry(after)
+            }
+            _ => Verdict::Delete,
+        }
+    }
+
+    /// A panic is our bug, not the message's; but one that comes back with the same message every
+    /// time must not go on for ever.
+    async fn panicked(&self, message: &Message) -> Verdict {
+        self.shared.metrics.panics.inc();
+        let attempt = self.shared.message_attempts.failed(&message.id);
+        tracing::error!(
+            account = self.account.name,
+            sqs.message_id = %message.id,
+            attempt,
+            "a worker panicked: this is a bug in trailsift"
+        );
+        if attempt < self.shared.settings.max_receive {
+            return Verdict::Retry(full_jitter(attempt, LONGEST_WAIT));
+        }
+        let error = format!("working on the message panicked {attempt} times");
+        self.park_message(message, Reason::Panic, error).await
+    }
+
+    async fn release(&self, lease: &Lease, after: Duration) {
+        let Some(receipt) = lease.receipt() else { return };
+        let released = timeout(RELEASE_TIMEOUT, self.account.queue.release(&receipt, after)).await;
+        let error = match released {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "no answer in time".to_owned(),
+        };
+        tracing::warn!(
+            account = self.account.name,
+            error = %error.escape_debug(),
+            "a message could not be given back: it comes again when its lease ends"
+        );
+    }
+}
+
+fn parcel_of_message(origin: Origin<'_>) -> Parcel<'_> {
+    Parcel {
+        reason: Reason::BadNotification,
+        error: String::new(),
+        account: origin.account,
+        message: origin.message,
+        bucket: None,
+        key: None,
+        version_id: None,
+        index: None,
+        data: None,
+    }
+}

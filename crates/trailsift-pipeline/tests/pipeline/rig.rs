@@ -1,0 +1,232 @@
+//! The real pipeline between fakes, on paused time.
+
+use std::io::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use prometheus::Registry;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use trailsift_core::{Clock, RouteSet, Sink};
+use trailsift_pipeline::{
+    Account, AllowedBucket, AllowedKeys, Cpu, Ended, Health, Outlet, PipelineMetrics, Quarantine,
+    Service, Settings, Surroundings, Totals,
+};
+use trailsift_route::{Format, RouteSpec, Routes};
+use trailsift_testkit::{FixedClock, MemoryQueue, MemoryStore, QueueSettings, ScriptedSink};
+
+pub(crate) const BUCKET: &str = "org-trail";
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
+
+/// One account with a queue and a store, a required sink and a quarantine, ready to run.
+pub(crate) struct Rig {
+    pub(crate) queue: MemoryQueue,
+    pub(crate) store: MemoryStore,
+    pub(crate) sink: ScriptedSink,
+    pub(crate) parked: ScriptedSink,
+    pub(crate) settings: Settings,
+    pub(crate) redrive: bool,
+    pub(crate) extra: Vec<Outlet>,
+    pub(crate) more_accounts: Vec<Account>,
+    pub(crate) health: Health,
+    registry: Registry,
+}
+
+/// A rig at work.
+pub(crate) struct Running {
+    pub(crate) stop: CancellationToken,
+    pub(crate) metrics: PipelineMetrics,
+    ended: JoinHandle<Ended>,
+}
+
+impl Rig {
+    pub(crate) fn new() -> Self {
+        Self::with_queue(QueueSettings { max_receive_count: Some(1000), ..Default::default() })
+    }
+
+    pub(crate) fn with_queue(queue: QueueSettings) -> Self {
+        Self {
+            queue: MemoryQueue::with(queue),
+            store: MemoryStore::new(),
+            sink: ScriptedSink::new("siem"),
+            parked: ScriptedSink::new("parked"),
+            settings: Settings {
+                memory: 64 << 20,
+                workers: 8,
+                startup_timeout: 60 * SECOND,
+                drain_timeout: 25 * SECOND,
+                max_receive: 5,
+                max_inflated: 1 << 30,
+                max_record: 1 << 20,
+                until_empty: false,
+            },
+            redrive: false,
+            extra: Vec::new(),
+            more_accounts: Vec::new(),
+            health: Health::default(),
+            registry: Registry::new(),
+        }
+    }
+
+    /// Puts a trail file into the bucket and its notification into the queue. Returns its key.
+    pub(crate) fn deliver(&self, name: &str, records: &[&str]) -> String {
+        let key = key(name);
+        self.store.put(BUCKET, &key, trail_file(records));
+        self.queue.send(notification(&[&key]));
+        key
+    }
+
+    pub(crate) fn start(&self) -> Running {
+        let metrics = PipelineMetrics::register(&self.registry).expect("a fresh registry");
+        let clock: Arc<dyn Clock> = Arc::new(FixedClock::default());
+        let quarantine = if self.redrive {
+            Quarantine::redrive(Arc::clone(&clock), metrics.clone())
+        } else {
+            Quarantine::sink(Arc::new(self.parked.clone()), Arc::clone(&clock), metrics.clone())
+        };
+        let mut accounts =
+            vec![account("production", Arc::new(self.queue.clone()), self.store.clone())];
+        accounts.extend(self.more_accounts.iter().cloned());
+        let mut outlets = vec![outlet(Arc::new(self.sink.clone()), true)];
+        outlets.extend(self.extra.iter().cloned());
+        let service = Service::new(
+            accounts,
+            outlets,
+            quarantine,
+            self.settings.clone(),
+            Surroundings {
+                cpu: Cpu::Inline,
+                clock,
+                metrics: metrics.clone(),
+                health: self.health.clone(),
+            },
+        );
+        let stop = CancellationToken::new();
+        #[expect(clippy::disallowed_methods, reason = "the handle is awaited in `ended`")]
+        let ended = tokio::spawn(service.run(stop.clone()));
+        Running { stop, metrics, ended }
+    }
+
+    /// Runs until the queue is empty, an hour of paused time at most.
+    pub(crate) async fn run_until_empty(&mut self) -> Totals {
+        self.settings.until_empty = true;
+        let running = self.start();
+        let metrics = running.metrics.clone();
+        assert_eq!(running.ended().await, Ended::Empty);
+        metrics.totals()
+    }
+
+    /// The events that the required sink acknowledged, as text.
+    pub(crate) fn events(&self) -> Vec<String> {
+        texts(&self.sink)
+    }
+
+    /// The quarantine's lines.
+    pub(crate) fn parked(&self) -> Vec<serde_json::Value> {
+        let lines = texts(&self.parked);
+        lines.iter().map(|line| serde_json::from_str(line).expect("a JSON line")).collect()
+    }
+}
+
+impl Running {
+    pub(crate) async fn ended(self) -> Ended {
+        within(Duration::from_secs(3600), self.ended).await.expect("the service does not panic")
+    }
+
+    pub(crate) async fn stop(self) -> Ended {
+        self.stop.cancel();
+        self.ended().await
+    }
+}
+
+/// Waits for `what`, on paused time, and fails the test rather than hang.
+pub(crate) async fn within<T>(limit: Duration, what: impl Future<Output = T>) -> T {
+    timeout(limit, what).await.expect("it happens in time")
+}
+
+pub(crate) fn texts(sink: &ScriptedSink) -> Vec<String> {
+    let text = |data: Bytes| String::from_utf8(data.to_vec()).expect("UTF-8");
+    sink.acknowledged().into_iter().map(|entry| text(entry.data)).collect()
+}
+
+pub(crate) fn account(
+    name: &str,
+    queue: Arc<dyn trailsift_core::Queue>,
+    store: MemoryStore,
+) -> Account {
+    Account {
+        name: name.into(),
+        queue,
+        store: Arc::new(store),
+        buckets: vec![AllowedBucket {
+            name: BUCKET.into(),
+            owner: None,
+            prefix: String::new(),
+            accounts: AllowedKeys::Any,
+        }],
+        selection: Arc::new(
+            Routes::compile(&[RouteSpec::codeguru_reviewer()]).expect("the built-in route"),
+        ),
+    }
+}
+
+pub(crate) fn outlet(sink: Arc<dyn Sink>, required: bool) -> Outlet {
+    let mut routes = RouteSet::EMPTY;
+    routes.insert(0);
+    Outlet { sink, format: Format::Raw, routes, required }
+}
+
+pub(crate) fn key(name: &str) -> String {
+    format!(
+        "AWSLogs/111122223333/CloudTrail/us-east-1/2026/11/20/\
+         111122223333_CloudTrail_us-east-1_20261120T1005Z_{name}.json.gz"
+    )
+}
+
+pub(crate) fn selected(id: &str) -> String {
+    format!(
+        r#"{{"eventVersion":"1.08","eventSource":"codeguru-reviewer.amazonaws.com","eventName":"ListCodeReviews","eventID":"{id}"}}"#
+    )
+}
+
+pub(crate) fn filtered(id: &str) -> String {
+    format!(
+        r#"{{"eventVersion":"1.08","eventSource":"s3.amazonaws.com","userAgent":"codeguru-reviewer.amazonaws.com","eventID":"{id}"}}"#
+    )
+}
+
+pub(crate) fn trail_file(records: &[&str]) -> Bytes {
+    gzip(format!(r#"{{"Records":[{}]}}"#, records.join(",")).as_bytes())
+}
+
+pub(crate) fn gzip(text: &[u8]) -> Bytes {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(text).expect("a Vec takes everything");
+    encoder.finish().expect("a Vec takes everything").into()
+}
+
+/// An S3 notification of these keys in the allowed bucket, keys form-encoded as S3 does.
+pub(crate) fn notification(keys: &[&str]) -> String {
+    notification_in(BUCKET, keys)
+}
+
+pub(crate) fn notification_in(bucket: &str, keys: &[&str]) -> String {
+    let records: Vec<_> = keys
+        .iter()
+        .map(|key| {
+            serde_json::json!({
+                "eventVersion": "2.1", "eventSource": "aws:s3", "awsRegion": "us-east-1",
+                "eventTime": "2023-11-14T22:13:00.000Z", "eventName": "ObjectCreated:Put",
+                "s3": {
+                    "s3SchemaVersion": "1.0", "bucket": { "name": bucket },
+                    "object": { "key": key, "size": 1, "sequencer": "0" }
+                }
+            })
+        })
+        .collect();
+    serde_json::json!({ "Records": records }).to_string()
+}
