@@ -1,0 +1,78 @@
+//! `cargo xtask test`: every test of the workspace, against a LocalStack where one is needed.
+
+use std::process::ExitCode;
+
+use clap::Args;
+
+use crate::ui::Ui;
+use crate::{cargo, localstack};
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Only this package's tests; may be repeated
+    #[arg(long, short)]
+    package: Vec<String>,
+    /// Without documentation tests
+    #[arg(long)]
+    no_doc: bool,
+    /// Passed to the test programs: a filter, --nocapture, --test-threads …
+    #[arg(last = true)]
+    arguments: Vec<String>,
+}
+
+/// Builds the tests while LocalStack starts, then runs them. The exit code is theirs.
+pub(crate) async fn run(ui: &Ui, options: &Options) -> anyhow::Result<ExitCode> {
+    let mut scope: Vec<&str> = Vec::new();
+    for package in &options.package {
+        scope.extend(["--package", package]);
+    }
+    if scope.is_empty() {
+        scope.push("--workspace");
+    }
+    let mut building = vec!["test", "--all-targets", "--no-run"];
+    building.extend(&scope);
+    let (localstack, _) = tokio::try_join!(
+        localstack::start(ui),
+        cargo::build(ui, "compiling the tests", &building)
+    )?;
+    if let Some(log) = localstack.log() {
+        ui.note(&format!("LocalStack's log is {log}"));
+    }
+
+    let mut runs = vec![vec!["test", "--all-targets", "--no-fail-fast"]];
+    if !options.no_doc {
+        runs.push(vec!["test", "--doc", "--no-fail-fast"]);
+    }
+    let mut failed = Vec::new();
+    for mut arguments in runs {
+        arguments.extend(&scope);
+        // A documentation test that is ignored is not meant to compile.
+        let all = if arguments.contains(&"--doc") { None } else { Some("--include-ignored") };
+        arguments.push("--");
+        arguments.extend(all);
+        arguments.extend(options.arguments.iter().map(String::as_str));
+        let shown = format!("cargo {}", arguments.join(" "));
+        ui.note(&format!("\n$ {shown}"));
+        // Not in a group of its own: the tests share the terminal with us, Ctrl-C included.
+        let mut command = cargo::command();
+        command
+            .args(&arguments)
+            .envs(localstack::environment(localstack.endpoint()))
+            .kill_on_drop(true);
+        for name in localstack::FOREIGN_SETTINGS {
+            command.env_remove(name);
+        }
+        if !command.status().await?.success() {
+            failed.push(shown);
+        }
+    }
+    if failed.is_empty() {
+        ui.note("\nEvery test passed.");
+        return Ok(ExitCode::SUCCESS);
+    }
+    ui.note(&format!("\nSome tests failed: {}", failed.join(" and ")));
+    if let Some(log) = localstack.log() {
+        ui.note(&format!("LocalStack's log is {log}"));
+    }
+    Ok(ExitCode::FAILURE)
+}
