@@ -254,6 +254,8 @@ mod tests {
             &layout("xAWSLogs/", "CloudTrail"),
             &layout("AWSLogs/o-short/", "CloudTrail"),
             &layout("AWSLogs/x/", "CloudTrail"),
+            &layout("o-a1b2c3d4e5/", "CloudTrail"),
+            &layout("AWSLogs/x/o-a1b2c3d4e5/", "CloudTrail"),
             &layout("/AWSLogs/", "CloudTrail"),
             &layout("a//AWSLogs/", "CloudTrail"),
             &layout("../AWSLogs/", "CloudTrail"),

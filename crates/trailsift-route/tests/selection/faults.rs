@@ -58,6 +58,8 @@ fn an_event_source_that_is_no_string_is_a_fault() {
     // Only the record's own, and only where a route looks at it.
     assert_eq!(selects(SELECTORS, r#"{"x":{"eventSource":null}}"#), Ok(false));
     assert_eq!(selects(r#"[{"a": {"equals": [1]}}]"#, r#"{"eventSource":null,"a":1}"#), Ok(true));
+    let inner = r#"[{"x.eventSource": {"equals": [1]}}]"#;
+    assert_eq!(selects(inner, r#"{"x":{"eventSource":1},"eventSource":null}"#), Ok(true));
 }
 
 #[test]
