@@ -1,16 +1,15 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use secrecy::{ExposeSecret, SecretString};
+use trailsift_route::{Format, RouteSpec};
 
-use super::{ByteSize, RouteSpec};
+use super::ByteSize;
 
 /// The effective configuration: every default filled in, every reference resolved, nothing left
 /// to judge. Made by [`super::load`] only, so whoever holds one may rely on what it documents.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// The process itself.
     pub service: Service,
@@ -73,7 +72,7 @@ pub enum Quarantine {
 }
 
 /// Which records go where.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
     /// Its name, unique.
     pub name: String,
@@ -84,7 +83,7 @@ pub struct Route {
 }
 
 /// One sink and how it is written to.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SinkConfig {
     /// What it is.
     pub kind: SinkKind,
@@ -96,12 +95,10 @@ pub struct SinkConfig {
     pub batch: BatchConfig,
     /// How long a failing write is repeated.
     pub retry: RetryConfig,
-    /// How long one attempt to write may take.
-    pub timeout: Duration,
 }
 
 /// What a sink is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SinkKind {
     /// Standard output, one event a line.
     Stdout,
@@ -109,14 +106,6 @@ pub enum SinkKind {
     File(FileConfig),
     /// An HTTP collector.
     Http(HttpConfig),
-}
-
-/// What an event looks like in a sink.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Format {
-    /// The record's own bytes.
-    #[default]
-    Raw,
 }
 
 /// How events are gathered into one write: whichever of the three is reached first.
@@ -163,7 +152,7 @@ pub enum Compression {
 }
 
 /// An HTTP collector.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpConfig {
     /// Where events are posted: `https`, or `http` where that is allowed. Holds no credentials.
     pub url: String,
@@ -173,7 +162,9 @@ pub struct HttpConfig {
     pub headers: BTreeMap<String, HeaderValue>,
     /// [`Compression::None`] or [`Compression::Gzip`].
     pub compression: Compression,
-    /// How long a connection may take, not above [`SinkConfig::timeout`].
+    /// How long one request may take, answer included.
+    pub timeout: Duration,
+    /// How long its connection may take, not above `timeout`.
     pub connect_timeout: Duration,
     /// Whether `http` is allowed beyond this machine.
     pub allow_http: bool,
@@ -189,56 +180,14 @@ pub enum HttpBody {
     JsonArray,
 }
 
-/// The value of a header.
-#[derive(Clone, Debug)]
+/// The value of a header. Never a secret itself, so printing it shows none.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HeaderValue {
     /// Written in the configuration, and no secret.
     Plain(String),
-    /// Read from elsewhere.
-    Secret(Secret),
-}
-
-/// A secret and where it came from. Its `Debug` never shows it.
-#[derive(Clone)]
-pub struct Secret {
-    origin: SecretOrigin,
-    value: SecretString,
-}
-
-impl Secret {
-    pub(super) fn new(origin: SecretOrigin, value: SecretString) -> Self {
-        Self { origin, value }
-    }
-
-    /// Where it came from, which is no secret.
-    pub fn origin(&self) -> &SecretOrigin {
-        &self.origin
-    }
-
-    /// The secret itself, for whoever sends it.
-    pub fn value(&self) -> &SecretString {
-        &self.value
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Secret({:?})", self.origin)
-    }
-}
-
-impl PartialEq for Secret {
-    fn eq(&self, other: &Self) -> bool {
-        self.origin == other.origin && self.value.expose_secret() == other.value.expose_secret()
-    }
-}
-
-/// Where a secret comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SecretOrigin {
-    /// The environment variable of this name.
+    /// Secret: the environment variable of this name.
     Env(String),
-    /// The file at this path, less the line break at its end.
+    /// Secret: the content of this file, less the line break at its end.
     File(PathBuf),
 }
 

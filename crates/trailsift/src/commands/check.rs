@@ -1,0 +1,84 @@
+use std::fmt::{self, Write};
+
+use anyhow::Context;
+
+use super::{Exit, counted, put, say, show_findings};
+use crate::cli::{CheckArgs, GlobalArgs};
+use crate::config::{self, Config, Quarantine, SinkKind};
+
+/// Validates the configuration: what is wrong goes to standard error, a summary or the effective
+/// configuration to standard output.
+pub(super) fn check(args: CheckArgs, global: &GlobalArgs) -> anyhow::Result<Exit> {
+    let path = global.config();
+    let loaded = match config::load(&path) {
+        Ok(loaded) => loaded,
+        Err(findings) => {
+            show_findings(&findings);
+            let warnings = match findings.warnings() {
+                0 => String::new(),
+                count => format!(" and {}", counted(count, "warning")),
+            };
+            let errors = counted(findings.errors(), "error");
+            say(&format!("{}: {errors}{warnings}", path.display()));
+            return Ok(Exit::Usage);
+        }
+    };
+    show_findings(&loaded.warnings);
+    let text = if args.print {
+        loaded.config.to_string()
+    } else {
+        let warnings = match loaded.warnings.warnings() {
+            0 => String::new(),
+            count => format!(", with {}", counted(count, "warning")),
+        };
+        let summary = summary(&loaded.config)?;
+        format!("{} is valid{warnings}\n{summary}", path.display())
+    };
+    put(text.as_bytes()).context("standard output cannot be written")?;
+    Ok(Exit::Done)
+}
+
+/// Who sends, what is selected, and where it goes.
+fn summary(config: &Config) -> Result<String, fmt::Error> {
+    let mut out = String::new();
+    for account in &config.accounts {
+        let buckets: Vec<_> = account.buckets.iter().map(|bucket| bucket.name.as_str()).collect();
+        let routes = match account.routes.len() == config.routes.len() {
+            true => "every route".to_owned(),
+            false => account.routes.join(", "),
+        };
+        writeln!(
+            out,
+            "  account  {} ({}, {}): {} → {routes}",
+            account.name,
+            account.id,
+            account.region,
+            buckets.join(", ")
+        )?;
+    }
+    for route in &config.routes {
+        let sinks: Vec<_> = route
+            .sinks
+            .iter()
+            .map(|name| match config.sinks.get(name) {
+                Some(sink) if !sink.required => format!("{name} (best effort)"),
+                _ => name.clone(),
+            })
+            .collect();
+        writeln!(out, "  route    {} → {}", route.name, sinks.join(", "))?;
+    }
+    for (name, sink) in &config.sinks {
+        let what = match &sink.kind {
+            SinkKind::Stdout => "standard output".to_owned(),
+            SinkKind::File(file) => format!("file {}", file.path.display()),
+            SinkKind::Http(http) => format!("http {}", http.url),
+        };
+        writeln!(out, "  sink     {name}: {what}")?;
+    }
+    match &config.quarantine {
+        Quarantine::Folder(path) => writeln!(out, "  parked   in {}", path.display())?,
+        Quarantine::Sink(name) => writeln!(out, "  parked   in the sink {name}")?,
+        Quarantine::Redrive => writeln!(out, "  parked   nowhere: left to the redrive policy")?,
+    }
+    Ok(out)
+}

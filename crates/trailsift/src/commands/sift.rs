@@ -1,0 +1,120 @@
+//! `trailsift sift`: events out of files, folders and standard input, without AWS.
+
+mod human;
+mod object;
+mod order;
+mod progress;
+mod summary;
+mod work;
+
+use std::io::{IsTerminal, stdin, stdout};
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::{available_parallelism, scope};
+use std::time::Instant;
+
+use trailsift_route::Routes;
+use trailsift_trail::SiftLimits;
+
+use super::{Exit, complain, counted, put, say, show_findings};
+use crate::cli::{GlobalArgs, SiftArgs};
+use crate::config::{self, DEFAULT_PATH, SiftConfig};
+use object::Shape;
+use order::Output;
+use progress::Progress;
+use summary::Summary;
+use work::{Job, Work};
+
+/// What one thread holds of selected events before it must write them, in bytes.
+const MAX_HELD: usize = 8 << 20;
+
+/// Sifts everything that is named, on all cores.
+pub(super) fn sift(args: &SiftArgs, global: &GlobalArgs) -> anyhow::Result<Exit> {
+    let paths = match args.paths.is_empty() {
+        false => args.paths.clone(),
+        true if stdin().is_terminal() => {
+            complain("name files or folders, or pipe a trail file in (see trailsift sift --help)");
+            return Ok(Exit::Usage);
+        }
+        true => vec![PathBuf::from("-")],
+    };
+    let config = match configuration(global) {
+        Ok(config) => config,
+        Err(findings) => {
+            show_findings(&findings);
+            say(&counted(findings.errors(), "error"));
+            return Ok(Exit::Usage);
+        }
+    };
+    let routes = Routes::compile(&config.routes).map_err(|errors| {
+        let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
+        anyhow::anyhow!("the routes do not compile: {}", errors.join("; "))
+    })?;
+    let sieve = object::Sieve {
+        selection: Arc::new(routes),
+        limits: SiftLimits {
+            max_inflated: config.max_inflated.bytes(),
+            max_record: usize::try_from(config.max_record.bytes()).unwrap_or(usize::MAX),
+            max_held: MAX_HELD,
+        },
+        shape: match (args.count, args.json || !stdout().is_terminal()) {
+            (true, _) => Shape::Nothing,
+            (false, true) => Shape::Lines,
+            (false, false) => Shape::Human,
+        },
+    };
+
+    let begun = Instant::now();
+    let progress = Progress::start(&paths);
+    let output = Output::new(progress.clone());
+    let threads = available_parallelism().map_or(1, NonZero::get);
+    let work = Work::new(paths);
+    let summaries: Vec<Summary> = scope(|scope| {
+        let run = || work_off(&work, &sieve, &output, &progress);
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(run)).collect();
+        workers
+            .into_iter()
+            .map(|worker| worker.join().unwrap_or_else(|_| Summary::crashed()))
+            .collect()
+    });
+    progress.finish();
+
+    let summary = summaries.into_iter().fold(Summary::default(), Summary::plus);
+    if output.reader_is_gone() {
+        // Whoever read the events has seen enough (`| head`): that is no failure.
+        return Ok(Exit::Done);
+    }
+    if let Some(error) = output.into_error() {
+        complain(&format!("standard output cannot be written: {error}"));
+        return Ok(Exit::Failed);
+    }
+    if args.count && !put(format!("{}\n", summary.selected).as_bytes())? {
+        return Ok(Exit::Done);
+    }
+    say(&summary.text(begun.elapsed()));
+    Ok(if summary.is_clean() { Exit::Done } else { Exit::Failed })
+}
+
+/// One thread's share: job after job, until none is left or nobody reads the output any more.
+fn work_off(work: &Work, sieve: &object::Sieve, output: &Output, progress: &Progress) -> Summary {
+    let mut summary = Summary::default();
+    while let Some(Job { number, path }) = work.next(&mut summary, progress) {
+        let mut turn = output.turn(number);
+        sieve.sift(&path, &mut turn, &mut summary, progress);
+        turn.end();
+        progress.file_done();
+        if output.is_closed() {
+            break;
+        }
+    }
+    summary
+}
+
+/// The named configuration; else the one in the default place, if there is one; else the built-in
+/// route.
+fn configuration(global: &GlobalArgs) -> Result<SiftConfig, Box<config::Findings>> {
+    let named = global.named_config();
+    let path = named.as_deref().or(Some(Path::new(DEFAULT_PATH)).filter(|path| path.exists()));
+    path.map_or_else(|| Ok(SiftConfig::built_in()), config::load_for_sift)
+}
