@@ -5,6 +5,7 @@ mod fixed_clock;
 mod memory_queue;
 mod memory_store;
 mod scripted_sink;
+pub mod trail;
 
 pub use fixed_clock::FixedClock;
 pub use memory_queue::{
