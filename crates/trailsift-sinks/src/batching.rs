@@ -1,0 +1,274 @@
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use trailsift_core::{Batch, Limits, Reason, Sink, SinkError, WriteOutcome};
+
+use crate::SinkMetrics;
+use crate::metrics::Meter;
+use crate::settle::{answer, settle};
+
+mod ticket;
+
+use ticket::{Item, issue};
+
+/// When a batch is full. The sink's own limits hold besides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchSettings {
+    /// Entries in a batch, at least 1.
+    pub events: usize,
+    /// Bytes in a batch, framing not counted. A single larger entry goes alone.
+    pub bytes: usize,
+    /// How long an entry waits for company, at most.
+    pub linger: Duration,
+    /// Batches on their way at the same time, at least 1.
+    pub in_flight: usize,
+}
+
+impl Default for BatchSettings {
+    fn default() -> Self {
+        Self { events: 500, bytes: 1 << 20, linger: Duration::from_millis(200), in_flight: 4 }
+    }
+}
+
+/// Callers that may have handed in their entries before the collector looks at them.
+const WAITING_CALLERS: usize = 64;
+
+/// Coalesces the writes of many callers into batches, and splits what is too large for one.
+///
+/// Each caller gets the outcome of its own entries, each settled exactly once, in its own order. A
+/// full batch goes at once, others when their oldest entry has waited for `linger`; several are on
+/// their way at the same time. An entry that is larger than the sink takes is poison
+/// (`sink_record_too_large`) and never sent.
+///
+/// Memory: one batch that fills, `in_flight` that are written, and the entries of up to 64 waiting
+/// callers; everyone else waits outside with what they hold anyway.
+///
+/// Entries whose caller has gone are not sent if that is still possible. The task that collects
+/// starts with the first write and ends with [`Sink::close`] or when this is dropped; whatever was
+/// not settled by then is not acknowledged.
+#[derive(Debug)]
+pub struct Batching {
+    inner: Arc<dyn Sink>,
+    room: Room,
+    meter: Meter,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+enum State {
+    New,
+    Running { queue: mpsc::Sender<Vec<Item>>, task: JoinSet<()> },
+    Closed,
+}
+
+impl Batching {
+    /// Batches what goes to `inner`.
+    pub fn new(inner: Arc<dyn Sink>, settings: BatchSettings, metrics: &SinkMetrics) -> Self {
+        let meter = metrics.meter(inner.name());
+        let limits = inner.limits();
+        let room = Room {
+            events: settings.events.min(limits.events).max(1),
+            bytes: settings.bytes.min(limits.bytes),
+            entry_bytes: limits.entry_bytes.min(limits.bytes),
+            linger: settings.linger,
+            in_flight: settings.in_flight.max(1),
+        };
+        Self { inner, room, meter, state: Mutex::new(State::New) }
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        // Each change under the lock is a single assignment, so a panic leaves no half of one.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn queue(&self) -> Result<mpsc::Sender<Vec<Item>>, SinkError> {
+        let mut state = self.state();
+        match &*state {
+            State::Running { queue, .. } => Ok(queue.clone()),
+            State::Closed => Err(SinkError::retry("the sink is closed")),
+            State::New => {
+                let (queue, requests) = mpsc::channel(WAITING_CALLERS);
+                let collector = Collector {
+                    inner: Arc::clone(&self.inner),
+                    room: self.room,
+                    waiting: VecDeque::new(),
+                    waiting_bytes: 0,
+                    flushes: JoinSet::new(),
+                };
+                let mut task = JoinSet::new();
+                task.spawn(collector.run(requests));
+                *state = State::Running { queue: queue.clone(), task };
+                Ok(queue)
+            }
+        }
+    }
+
+    fn too_large(&self, bytes: usize) -> SinkError {
+        SinkError::poison(
+            Reason::SinkRecordTooLarge,
+            format!(
+                "the event has {bytes} bytes, the sink takes at most {}",
+                self.room.entry_bytes
+            ),
+        )
+    }
+}
+
+#[async_trait]
+impl Sink for Batching {
+    fn name(&self) -> &str {
+        self.inner.name()
+    }
+
+    fn limits(&self) -> Limits {
+        // Splits and sorts out by itself.
+        Limits::NONE
+    }
+
+    async fn check(&self) -> Result<(), SinkError> {
+        self.inner.check().await
+    }
+
+    async fn write(&self, batch: &Batch) -> Result<WriteOutcome, SinkError> {
+        let mut settled = Vec::with_capacity(batch.entries.len());
+        let mut entries = Vec::with_capacity(batch.entries.len());
+        for entry in &batch.entries {
+            if entry.data.len() > self.room.entry_bytes {
+                settled.push(Some(self.too_large(entry.data.len())));
+            } else {
+                settled.push(None);
+                entries.push(entry.clone());
+            }
+        }
+        let sent: Vec<usize> = (0..settled.len()).filter(|i| settled[*i].is_none()).collect();
+        let too_large = settled.len() - sent.len();
+        if !entries.is_empty() {
+            let queue = self.queue()?;
+            let (items, results) = issue(entries);
+            let stopped = || SinkError::retry("the sink was closed before the write was done");
+            queue.send(items).await.map_err(|_| stopped())?;
+            drop(queue);
+            for (index, result) in sent.into_iter().zip(results.await.map_err(|_| stopped())?) {
+                settled[index] = result;
+            }
+        }
+        // Counted only now: a caller that goes before the end comes again with the same entry.
+        self.meter.rejected(too_large);
+        answer(settled)
+    }
+
+    /// Writes at once what still lingers, waits until all of it is settled, then closes the sink.
+    /// Dropping the future ends the waiting and the writing.
+    async fn close(&self) {
+        let state = std::mem::replace(&mut *self.state(), State::Closed);
+        if let State::Running { queue, mut task } = state {
+            drop(queue);
+            while task.join_next().await.is_some() {}
+        }
+        self.inner.close().await;
+    }
+}
+
+/// What fits into a batch: the settings within the sink's limits.
+#[derive(Clone, Copy, Debug)]
+struct Room {
+    events: usize,
+    bytes: usize,
+    entry_bytes: usize,
+    linger: Duration,
+    in_flight: usize,
+}
+
+/// The one task that owns the batch that fills and the batches on their way.
+struct Collector {
+    inner: Arc<dyn Sink>,
+    room: Room,
+    waiting: VecDeque<Item>,
+    waiting_bytes: usize,
+    flushes: JoinSet<()>,
+}
+
+impl Collector {
+    async fn run(mut self, mut requests: mpsc::Receiver<Vec<Item>>) {
+        let mut open = true;
+        while open || !self.waiting.is_empty() {
+            let free = self.flushes.len() < self.room.in_flight;
+            if free && (self.is_full() || (!open && !self.waiting.is_empty())) {
+                self.flush();
+                continue;
+            }
+            let due = self.waiting.front().map(|item| item.since + self.room.linger);
+            tokio::select! {
+                Some(done) = self.flushes.join_next(), if !self.flushes.is_empty() => {
+                    // Its items were dropped with it, so their callers already know.
+                    if let Err(error) = done {
+                        tracing::error!(sink = self.inner.name(), %error, "writing a batch ended early");
+                    }
+                }
+                // Cancel safety: a receive that loses the race has taken nothing from the channel.
+                // Nothing more is taken while a full batch waits, which bounds memory.
+                request = requests.recv(), if open && !self.is_full() => match request {
+                    Some(items) => self.take(items),
+                    None => open = false,
+                },
+                () = until(due), if free && due.is_some() => self.flush(),
+            }
+        }
+        while self.flushes.join_next().await.is_some() {}
+    }
+
+    fn take(&mut self, items: Vec<Item>) {
+        self.waiting_bytes += items.iter().map(|item| item.entry.data.len()).sum::<usize>();
+        self.waiting.extend(items);
+    }
+
+    fn is_full(&self) -> bool {
+        self.waiting.len() >= self.room.events || self.waiting_bytes >= self.room.bytes.max(1)
+    }
+
+    /// Sends as many of the oldest items as one batch holds, at least one.
+    fn flush(&mut self) {
+        let mut items: Vec<Item> = Vec::new();
+        let mut bytes = 0;
+        while let Some(next) = self.waiting.front() {
+            let size = next.entry.data.len();
+            let fits = items.len() < self.room.events && bytes + size <= self.room.bytes;
+            if !fits && !items.is_empty() {
+                break;
+            }
+            let Some(item) = self.waiting.pop_front() else { break };
+            self.waiting_bytes -= size;
+            if item.is_awaited() {
+                bytes += size;
+                items.push(item);
+            }
+        }
+        if !items.is_empty() {
+            self.flushes.spawn(write(Arc::clone(&self.inner), items));
+        }
+    }
+}
+
+async fn until(due: Option<tokio::time::Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Writes one batch and tells each caller. Should this panic or be dropped, so are its items, which
+/// tells the callers that nothing is acknowledged.
+async fn write(inner: Arc<dyn Sink>, items: Vec<Item>) {
+    let batch = Batch { entries: items.iter().map(|item| item.entry.clone()).collect() };
+    let settled = settle(items.len(), inner.write(&batch).await);
+    for (item, result) in items.into_iter().zip(settled) {
+        item.settle(result);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,132 @@
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use time::OffsetDateTime;
+use time::format_description::BorrowedFormatItem;
+use time::macros::format_description;
+
+use super::Compression;
+
+/// The names of a file and of all that stands beside it, by example:
+/// `events.jsonl.gz` is written, `events-20260131T235959Z-0001.jsonl.gz` is full,
+/// `events-20260131T235959Z-0001.jsonl.gz.torn` was cut off, `.events.jsonl.gz.lock` is the lock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Names {
+    folder: PathBuf,
+    stem: String,
+    suffix: String,
+}
+
+impl Names {
+    pub(super) fn new(path: &Path, compression: Compression) -> Result<Self, String> {
+        if path.as_os_str().as_encoded_bytes().ends_with(b"/") {
+            return Err("must name a file, not a folder".into());
+        }
+        let name =
+            path.file_name().ok_or("must name a file, as in /var/log/trailsift/events.jsonl")?;
+        let name = name.to_str().ok_or("must be valid UTF-8")?;
+        let packed = compression.extension();
+        let bare = name.strip_suffix(packed).filter(|bare| !bare.is_empty()).unwrap_or(name);
+        let other = [".gz", ".zst"].into_iter().find(|other| bare.ends_with(other));
+        if let Some(other) = other {
+            return Err(format!(
+                "ends in {other}, but the compression is another one: change either"
+            ));
+        }
+        let (stem, kind) = match bare.rfind('.') {
+            Some(dot) if dot > 0 => bare.split_at(dot),
+            _ => (bare, ""),
+        };
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+            _ => PathBuf::from("."),
+        };
+        Ok(Self { folder, stem: stem.to_owned(), suffix: format!("{kind}{packed}") })
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The file that is written.
+    pub(super) fn active(&self) -> PathBuf {
+        self.folder.join(format!("{}{}", self.stem, self.suffix))
+    }
+
+    pub(super) fn lock(&self) -> PathBuf {
+        self.folder.join(format!(".{}{}.lock", self.stem, self.suffix))
+    }
+
+    /// A free name for the full file. Nobody else takes it meanwhile: the caller holds the lock.
+    pub(super) fn rotated(&self, now: SystemTime) -> PathBuf {
+        self.free(now, "")
+    }
+
+    /// A free name for what was cut off.
+    pub(super) fn torn(&self, now: SystemTime) -> PathBuf {
+        self.free(now, ".torn")
+    }
+
+    fn free(&self, now: SystemTime, end: &str) -> PathBuf {
+        const UTC: &[BorrowedFormatItem<'_>] =
+            format_description!("[year][month][day]T[hour][minute][second]Z");
+        // Years beyond 9999 are all that cannot be written; the number still makes the name unique.
+        let time = OffsetDateTime::from(now).format(UTC).unwrap_or_default();
+        let name = |number: u64| {
+            self.folder.join(format!("{}-{time}-{number:04}{}{end}", self.stem, self.suffix))
+        };
+        // Not even a dangling link may be overwritten, so links are not followed.
+        let taken = |path: &PathBuf| path.symlink_metadata().is_ok();
+        let mut number = 1;
+        loop {
+            let path = name(number);
+            if !taken(&path) {
+                return path;
+            }
+            number += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(path: &str, compression: Compression) -> Names {
+        Names::new(Path::new(path), compression).expect("a good path")
+    }
+
+    #[test]
+    fn the_names_beside_a_file_follow_its_own() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("events.jsonl");
+        let plain = Names::new(&path, Compression::Gzip).expect("a good path");
+        assert_eq!(plain.active(), folder.path().join("events.jsonl.gz"));
+        assert_eq!(plain.lock(), folder.path().join(".events.jsonl.gz.lock"));
+        let first = folder.path().join("events-19700101T000000Z-0001.jsonl.gz");
+        assert_eq!(plain.rotated(SystemTime::UNIX_EPOCH), first);
+        std::fs::write(&first, "").expect("written");
+        let second = folder.path().join("events-19700101T000000Z-0002.jsonl.gz");
+        assert_eq!(plain.rotated(SystemTime::UNIX_EPOCH), second);
+    }
+
+    #[test]
+    fn a_compression_that_the_name_already_has_is_not_added_again() {
+        let given = names("/logs/events.jsonl.zst", Compression::Zstd);
+        assert_eq!(given, names("/logs/events.jsonl", Compression::Zstd));
+        assert_eq!(names("events", Compression::None).active(), Path::new("./events"));
+        assert_eq!(
+            names("/logs/.hidden", Compression::Gzip).active(),
+            Path::new("/logs/.hidden.gz")
+        );
+    }
+
+    #[test]
+    fn names_that_mean_no_file_or_another_compression_are_refused() {
+        for path in ["/", "/logs/", "..", ""] {
+            assert!(Names::new(Path::new(path), Compression::None).is_err(), "{path}");
+        }
+        let problem = Names::new(Path::new("/logs/events.gz"), Compression::None);
+        assert!(problem.expect_err("refused").contains("ends in .gz"));
+    }
+}
