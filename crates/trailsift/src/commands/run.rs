@@ -1,0 +1,115 @@
+//! `trailsift run`: the service.
+
+mod signals;
+mod wiring;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use prometheus::Registry;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use trailsift_core::SystemClock;
+use trailsift_pipeline::{Cpu, Ended, Health, PipelineMetrics, Service, Surroundings, Totals};
+use trailsift_sinks::SinkMetrics;
+
+use crate::admin;
+use crate::cli::{GlobalArgs, RunArgs};
+use crate::commands::{Exit, load_config};
+use crate::config::Config;
+use signals::Signals;
+
+/// How long threads that are still busy when everything is decided may keep the process.
+const RUNTIME_END: Duration = Duration::from_millis(200);
+
+/// Runs the service until it is told to stop or, with `--until-empty`, until its queues are empty.
+///
+/// # Errors
+/// If it cannot start: a sink that cannot be made, an address that is taken.
+pub(super) fn run(args: &RunArgs, global: &GlobalArgs) -> anyhow::Result<Exit> {
+    let config = match load_config(global) {
+        Ok(config) => config,
+        Err(exit) => return Ok(exit),
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let exit = runtime.block_on(serve(&config, args.until_empty));
+    // A sink that is stuck in a system call must not keep the process beyond its drain.
+    runtime.shutdown_timeout(RUNTIME_END);
+    exit
+}
+
+async fn serve(config: &Config, until_empty: bool) -> anyhow::Result<Exit> {
+    // Before anything else, so that an early signal is not lost.
+    let signals = Signals::catch().context("cannot catch signals")?;
+    let registry = Registry::new();
+    let metrics = PipelineMetrics::register(&registry)?;
+    let sink_metrics = SinkMetrics::register(&registry)?;
+    let clock = Arc::new(SystemClock);
+    let health = Health::default();
+
+    let sinks = wiring::sinks(config, &sink_metrics)?;
+    let quarantine =
+        wiring::quarantine(config, &sinks, clock.clone(), metrics.clone(), &sink_metrics)?;
+    let service = Service::new(
+        wiring::accounts(config).await?,
+        wiring::outlets(config, &sinks),
+        quarantine,
+        wiring::settings(&config.service, until_empty),
+        Surroundings {
+            cpu: Cpu::per_core(),
+            clock,
+            metrics: metrics.clone(),
+            health: health.clone(),
+        },
+    );
+    let listener = admin::bind(config.service.listen).await?;
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        listen = %config.service.listen,
+        accounts = config.accounts.len(),
+        routes = config.routes.len(),
+        sinks = config.sinks.len(),
+        until_empty,
+        "starting"
+    );
+
+    let stop = CancellationToken::new();
+    // Both end with this function.
+    let mut beside = JoinSet::new();
+    beside.spawn(admin::serve(listener, registry, health));
+    beside.spawn(signals.obey(stop.clone()));
+    let ended = service.run(stop).await;
+    Ok(report(&ended, &metrics.totals()))
+}
+
+/// The last words: what was done, and why it ended.
+fn report(ended: &Ended, totals: &Totals) -> Exit {
+    let summary = serde_json::to_string(totals).unwrap_or_default();
+    let parked: u64 = totals.quarantined.values().sum();
+    let exit = match ended {
+        Ended::Drained | Ended::Empty => Exit::Done,
+        Ended::Unreachable(accounts) => {
+            for (account, error) in accounts {
+                tracing::error!(
+                    account,
+                    error = %error.escape_debug(),
+                    "queue not reachable within startup_timeout: \
+                     check queue_url, region, role and network"
+                );
+            }
+            Exit::Unreachable
+        }
+        Ended::Failed(errors) => {
+            for error in errors {
+                tracing::error!(error = %error.escape_debug(), "failed");
+            }
+            Exit::Failed
+        }
+    };
+    if parked > 0 {
+        tracing::warn!(parked, "something was quarantined: see the quarantine for each");
+    }
+    tracing::info!(totals = %summary, exit_code = exit.code(), "stopped");
+    exit
+}

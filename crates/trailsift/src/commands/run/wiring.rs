@@ -1,0 +1,214 @@
+//! From the configuration to the pipeline's parts.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use trailsift_aws::{AccountSettings, Connector};
+use trailsift_core::{Clock, RouteSet, Sink};
+use trailsift_pipeline::{
+    Account, AllowedBucket, AllowedKeys, Outlet, PipelineMetrics, Quarantine, Settings,
+};
+use trailsift_route::Routes;
+use trailsift_sinks::{
+    BatchSettings, BodyShape, Decoration, FileSettings, FileSink, HeaderText, HttpSettings,
+    HttpSink, RetrySettings, SecretSource, SinkMetrics, StdoutSink, decorate,
+};
+
+use crate::config::{
+    self, AllowedAccounts, ByteSize, Compression, Config, FileConfig, HeaderValue, HttpBody,
+    HttpConfig, SinkConfig, SinkKind,
+};
+
+/// The quarantine's file in its folder; rotated ones lie beside it.
+const QUARANTINE_FILE: &str = "quarantine.jsonl";
+/// How long the quarantine's own disk may trouble it before a message goes back to the queue.
+const QUARANTINE_DEADLINE: Duration = Duration::from_secs(10);
+/// How much longer than a sink's own patience the outermost limit of a write is.
+const MARGIN: Duration = Duration::from_secs(5);
+
+pub(super) fn settings(service: &config::Service, until_empty: bool) -> Settings {
+    Settings {
+        memory: bytes(service.memory),
+        workers: service.workers,
+        startup_timeout: service.startup_timeout,
+        drain_timeout: service.drain_timeout,
+        max_receive: service.max_receive,
+        max_inflated: service.max_inflated.bytes(),
+        max_record: bytes(service.max_record),
+        until_empty,
+    }
+}
+
+/// Every sink of the configuration with its decorators, by name.
+pub(super) fn sinks(
+    config: &Config,
+    metrics: &SinkMetrics,
+) -> anyhow::Result<BTreeMap<String, Arc<dyn Sink>>> {
+    let build = |(name, sink): (&String, &SinkConfig)| {
+        let (bare, timeout) = bare_sink(name, sink)?;
+        let decoration = Decoration {
+            batch: BatchSettings {
+                events: sink.batch.events,
+                bytes: bytes(sink.batch.bytes),
+                linger: sink.batch.linger,
+                ..BatchSettings::default()
+            },
+            retry: RetrySettings { deadline: sink.retry.deadline, ..RetrySettings::default() },
+            timeout,
+            required: sink.required,
+            ..Decoration::default()
+        };
+        Ok((name.clone(), decorate(bare, decoration, metrics)))
+    };
+    config.sinks.iter().map(build).collect()
+}
+
+fn bare_sink(name: &str, sink: &SinkConfig) -> anyhow::Result<(Arc<dyn Sink>, Option<Duration>)> {
+    Ok(match &sink.kind {
+        SinkKind::Stdout => {
+            let stdout = StdoutSink::new(name);
+            (Arc::new(stdout.with_context(|| format!("sink {name} cannot be started"))?), None)
+        }
+        SinkKind::File(file) => (Arc::new(FileSink::new(name, file_settings(file))?), None),
+        SinkKind::Http(http) => {
+            let settings = http_settings(http);
+            let timeout = settings.longest_write() + MARGIN;
+            (Arc::new(HttpSink::new(name, settings)?), Some(timeout))
+        }
+    })
+}
+
+fn file_settings(file: &FileConfig) -> FileSettings {
+    FileSettings {
+        path: file.path.clone(),
+        compression: match file.compression {
+            Compression::None => trailsift_sinks::Compression::None,
+            Compression::Gzip => trailsift_sinks::Compression::Gzip,
+            Compression::Zstd => trailsift_sinks::Compression::Zstd,
+        },
+        rotate_bytes: file.rotate_size.map(ByteSize::bytes),
+        rotate_every: file.rotate_every,
+    }
+}
+
+fn http_settings(http: &HttpConfig) -> HttpSettings {
+    let secret = |source| HeaderText::Secret { prefix: String::new(), source };
+    let text = |value: &HeaderValue| match value {
+        HeaderValue::Plain(text) => HeaderText::Plain(text.clone()),
+        HeaderValue::Env(name) => secret(SecretSource::Env(name.clone())),
+        HeaderValue::File(path) => secret(SecretSource::File(path.clone())),
+    };
+    HttpSettings {
+        body: match http.body {
+            HttpBody::Ndjson => BodyShape::Ndjson,
+            HttpBody::JsonArray => BodyShape::JsonArray,
+        },
+        headers: http.headers.iter().map(|(name, value)| (name.clone(), text(value))).collect(),
+        gzip: http.compression == Compression::Gzip,
+        connect_timeout: http.connect_timeout,
+        timeout: http.timeout,
+        allow_http: http.allow_http,
+        ..HttpSettings::new(http.url.clone())
+    }
+}
+
+/// The sinks that routes lead to, each with the routes that do.
+pub(super) fn outlets(config: &Config, sinks: &BTreeMap<String, Arc<dyn Sink>>) -> Vec<Outlet> {
+    let outlet = |(name, sink): (&String, &SinkConfig)| {
+        let mut routes = RouteSet::EMPTY;
+        for (number, route) in config.routes.iter().enumerate() {
+            if route.sinks.contains(name) {
+                routes.insert(number);
+            }
+        }
+        let built = sinks.get(name).filter(|_| !routes.is_empty())?;
+        Some(Outlet {
+            sink: Arc::clone(built),
+            format: sink.format,
+            routes,
+            required: sink.required,
+        })
+    };
+    config.sinks.iter().filter_map(outlet).collect()
+}
+
+pub(super) fn quarantine(
+    config: &Config,
+    sinks: &BTreeMap<String, Arc<dyn Sink>>,
+    clock: Arc<dyn Clock>,
+    metrics: PipelineMetrics,
+    sink_metrics: &SinkMetrics,
+) -> anyhow::Result<Quarantine> {
+    let sink = match &config.quarantine {
+        config::Quarantine::Redrive => return Ok(Quarantine::redrive(clock, metrics)),
+        config::Quarantine::Sink(name) => {
+            Arc::clone(sinks.get(name).with_context(|| format!("no sink {name} to park in"))?)
+        }
+        config::Quarantine::Folder(folder) => {
+            let file = FileSettings::new(folder.join(QUARANTINE_FILE));
+            let decoration = Decoration {
+                batch: BatchSettings {
+                    linger: Duration::from_millis(5),
+                    ..BatchSettings::default()
+                },
+                retry: RetrySettings {
+                    deadline: QUARANTINE_DEADLINE,
+                    ..RetrySettings::default()
+                },
+                ..Decoration::default()
+            };
+            decorate(Arc::new(FileSink::new("quarantine", file)?), decoration, sink_metrics)
+        }
+    };
+    Ok(Quarantine::sink(sink, clock, metrics))
+}
+
+/// Every account with its clients. Nothing is contacted yet.
+pub(super) async fn accounts(config: &Config) -> anyhow::Result<Vec<Account>> {
+    let specs: Vec<_> = config.routes.iter().map(|route| route.spec.clone()).collect();
+    let routes = Routes::compile(&specs).map_err(|errors| {
+        let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
+        anyhow::anyhow!("the routes do not compile: {}", errors.join("; "))
+    })?;
+    let connector = Connector::load().await;
+    let mut accounts = Vec::with_capacity(config.accounts.len());
+    for account in &config.accounts {
+        let settings = AccountSettings {
+            id: account.id.clone(),
+            region: account.region.clone(),
+            queue_url: account.queue_url.clone(),
+            role_arn: account.role_arn.clone(),
+            external_id: account.external_id.clone(),
+            endpoint_url: account.endpoint_url.clone(),
+        };
+        let connected = connector.connect(&settings).await;
+        let mut allowed = RouteSet::EMPTY;
+        config.routes_of(account).into_iter().for_each(|route| allowed.insert(route));
+        accounts.push(Account {
+            name: account.name.clone(),
+            queue: Arc::new(connected.queue),
+            store: Arc::new(connected.store),
+            buckets: account.buckets.iter().map(bucket).collect(),
+            selection: Arc::new(routes.restricted_to(allowed)),
+        });
+    }
+    Ok(accounts)
+}
+
+fn bucket(bucket: &config::AllowedBucket) -> AllowedBucket {
+    AllowedBucket {
+        name: bucket.name.clone(),
+        owner: bucket.owner.clone(),
+        prefix: bucket.prefix.clone(),
+        accounts: match &bucket.accounts {
+            AllowedAccounts::Any => AllowedKeys::Any,
+            AllowedAccounts::Set(accounts) => AllowedKeys::Only(accounts.clone()),
+        },
+    }
+}
+
+fn bytes(size: ByteSize) -> usize {
+    usize::try_from(size.bytes()).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,160 @@
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+use crate::stack::Stack;
+
+/// A configuration folder and the service that runs with it.
+pub(crate) struct Trailsift {
+    folder: TempDir,
+    port: u16,
+}
+
+/// The service at work.
+pub(crate) struct Running {
+    pub(crate) child: Child,
+    log: PathBuf,
+}
+
+/// How the service ended.
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) log: String,
+    pub(crate) stdout: Vec<u8>,
+}
+
+impl Trailsift {
+    /// `service` are further lines of `[service]`; `sections` whatever follows: sinks, routes.
+    pub(crate) fn configure(stack: &Stack, service: &str, sections: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        // Free now; only another process of this machine could take it meanwhile.
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("bound").port();
+        let this = Self { folder, port };
+        let data_dir = this.path("data");
+        let main = format!(
+            "[service]\nlisten = \"127.0.0.1:{port}\"\ndata_dir = \"{}\"\n{service}\n{sections}\n",
+            data_dir.display()
+        );
+        this.write("config/trailsift.toml", &main);
+        let account = format!(
+            "[account]\nid = \"111122223333\"\nname = \"production\"\nregion = \"us-east-1\"\n\
+             queue_url = \"{}\"\nendpoint_url = \"{}\"\nbuckets = [{{ name = \"{}\" }}]\n",
+            stack.queue_url, stack.endpoint, stack.bucket
+        );
+        this.write("config/accounts/111122223333.toml", &account);
+        this
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let path = self.path(name);
+        std::fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
+        std::fs::write(path, text).expect("a file");
+    }
+
+    /// Starts the real binary with these arguments after `run`.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Running {
+        self.run_with(arguments, Stdio::piped())
+    }
+
+    pub(crate) fn run_with(&self, arguments: &[&str], stdout: Stdio) -> Running {
+        let log = self.path("log.jsonl");
+        let stderr = std::fs::File::create(&log).expect("a log file");
+        let child = Command::new(env!("CARGO_BIN_EXE_trailsift"))
+            .args(["run", "--log-format", "json", "--config"])
+            .arg(self.path("config"))
+            .args(arguments)
+            .env("TEST_TOKEN", "very-secret-token")
+            .stdin(Stdio::null())
+            .stdout(stdout)
+            .stderr(stderr)
+            .kill_on_drop(true)
+            .spawn()
+            .expect("the binary starts");
+        Running { child, log }
+    }
+
+    pub(crate) async fn run_until_empty(&self) -> Ended {
+        self.run(&["--until-empty"]).ended().await
+    }
+
+    /// The lines of the JSON Lines file of this name, without their breaks.
+    pub(crate) fn lines(&self, name: &str) -> Vec<Vec<u8>> {
+        lines_of(&self.path(name))
+    }
+
+    /// The lines of the quarantine.
+    pub(crate) fn parked(&self) -> Vec<Value> {
+        let lines = self.lines("data/quarantine/quarantine.jsonl");
+        lines.iter().map(|line| serde_json::from_slice(line).expect("a JSON line")).collect()
+    }
+
+    /// Status and body of a page of the admin server; `None` while it does not answer.
+    pub(crate) async fn get(&self, page: &str) -> Option<(u16, String)> {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let mut stream =
+            tokio::net::TcpStream::connect(("127.0.0.1", self.port)).await.ok()?;
+        let request = format!("GET {page} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.ok()?;
+        let (head, body) = answer.split_once("\r\n\r\n")?;
+        let status = head.split(' ').nth(1)?.parse().ok()?;
+        Some((status, body.to_owned()))
+    }
+}
+
+impl Running {
+    pub(crate) fn signal(&self, signal: Signal) {
+        let id = self.child.id().expect("it runs");
+        let pid = Pid::from_raw(i32::try_from(id).expect("a process id")).expect("not zero");
+        kill_process(pid, signal).expect("it takes signals");
+    }
+
+    /// What it has logged so far.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).expect("a log")
+    }
+
+    /// Waits for its end, two minutes at most.
+    pub(crate) async fn ended(self) -> Ended {
+        let log = self.log.clone();
+        let ended = tokio::time::timeout(Duration::from_secs(120), self.child.wait_with_output());
+        let output = match ended.await {
+            Ok(output) => output.expect("it can be waited for"),
+            Err(_) => panic!("it does not end:\n{}", std::fs::read_to_string(log).unwrap_or_default()),
+        };
+        let log = std::fs::read_to_string(log).expect("a log");
+        Ended { code: output.status.code(), log, stdout: output.stdout }
+    }
+}
+
+impl Ended {
+    /// The log line with this message.
+    pub(crate) fn logged(&self, message: &str) -> Option<Value> {
+        let lines = self.log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let mut found = lines.filter(|line| line["fields"]["message"] == message);
+        found.next().map(|mut line| line["fields"].take())
+    }
+
+    /// What the last line says was done.
+    pub(crate) fn totals(&self) -> Value {
+        let stopped = self.logged("stopped").unwrap_or_else(|| panic!("no last line:\n{}", self.log));
+        serde_json::from_str(stopped["totals"].as_str().expect("totals")).expect("JSON")
+    }
+}
+
+fn lines_of(path: &Path) -> Vec<Vec<u8>> {
+    let text = std::fs::read(path).unwrap_or_default();
+    assert!(text.is_empty() || text.ends_with(b"\n"), "a torn line in {}", path.display());
+    text.split(|byte| *byte == b'\n').filter(|l| !l.is_empty()).map(<[u8]>::to_vec).collect()
+}
