@@ -88,7 +88,7 @@ fn assume_role(rng: &mut fastrand::Rng, scene: Scene<'_>) -> Call {
     let response = format!(
         r#"{{"credentials":{{"accessKeyId":"ASIA{}","sessionToken":"{}","expiration":"Jan 15, 2026, 9:00:00 PM"}},"assumedRoleUser":{{"assumedRoleId":"AROA{}:{session}","arn":"arn:aws:sts::{account}:assumed-role/{role}/{session}"}}}}"#,
         capitals(rng, 16),
-        alphanumeric(rng, 240),
+        alphanumeric(rng, 120),
         capitals(rng, 17),
     );
     let mut call = Call::write(
@@ -217,7 +217,7 @@ fn token_exchange(rng: &mut fastrand::Rng, scene: Scene<'_>) -> Call {
     let response = format!(
         r#"{{"credentials":{{"accessKeyId":"ASIA{}","expiration":"Jan 15, 2026, 9:00:00 PM","sessionToken":"{}"}},"subject":"repo:example/app","audience":"sts.amazonaws.com"}}"#,
         capitals(rng, 16),
-        alphanumeric(rng, 240),
+        alphanumeric(rng, 120),
     );
     let mut call = Call::write("sts.amazonaws.com", name, request, response, caller);
     call.read_only = true;

@@ -306,7 +306,7 @@ impl<'a> Builder<'a> {
         self.push(folder, Bytes::new(), Nature::Skipped("folder_marker"));
     }
 
-    /// Trail files of which nothing may be delivered; each holds records that would be selected.
+    /// Trail files of which nothing may be delivered, though every record in them would be selected.
     fn damaged(&mut self) {
         let whole = self.file_of_selected(0);
         let cut = whole[..whole.len() * 2 / 3].to_vec();
@@ -329,9 +329,10 @@ impl<'a> Builder<'a> {
         self.push(key, stored, Nature::Quarantined(reason));
     }
 
+    /// A file that holds nothing but records that would be selected.
     fn file_of_selected(&mut self, trail: usize) -> Vec<u8> {
         let spec = self.file_spec(trail, 0, EPOCH + 900);
-        TrailFile::generate(&FileSpec { records: 20, selected_one_in: 2, ..spec }).gzip()
+        TrailFile::generate(&FileSpec { records: 20, selected_one_in: 1, ..spec }).gzip()
     }
 }
 
