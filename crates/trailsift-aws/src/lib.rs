@@ -1,1 +1,12 @@
 #![doc = include_str!("../README.md")]
+
+mod connector;
+mod fault;
+mod s3;
+mod sqs;
+#[cfg(test)]
+mod test_server;
+
+pub use connector::{Account, AccountSettings, Connector};
+pub use s3::S3Store;
+pub use sqs::SqsQueue;

@@ -1,0 +1,157 @@
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_config::SdkConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::ResponseChecksumValidation;
+use aws_sdk_s3::operation::get_object::GetObjectOutput;
+use aws_sdk_s3::primitives::ByteStream;
+use futures::{StreamExt, stream};
+use trailsift_core::{Body, LogFile, ObjectStore, OpenObject, Resume, StoreError};
+
+use crate::connector::CONNECT_TIMEOUT;
+use crate::fault::{Fault, chain, one_line};
+
+mod classify;
+#[cfg(test)]
+mod localstack_tests;
+#[cfg(test)]
+mod tests;
+
+use classify::classify;
+
+/// Until the first byte of an answer.
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
+/// Until the headers of an answer, the SDK's retries included. The body has no deadline here.
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(40);
+
+/// The buckets of one account and region.
+///
+/// The SDK ends a body that stays under 1 byte per second for 20 seconds; slower drips are the
+/// reader's to judge. Where S3 knows a checksum of the whole object, a read from its start is
+/// checked against it; a resumed read cannot be, and asks for none.
+pub struct S3Store {
+    client: Client,
+}
+
+impl std::fmt::Debug for S3Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("S3Store").finish_non_exhaustive()
+    }
+}
+
+impl S3Store {
+    pub(crate) fn new(config: &SdkConfig) -> Self {
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .read_timeout(READ_TIMEOUT)
+            .operation_timeout(OPERATION_TIMEOUT)
+            .build();
+        let config_of_s3 = aws_sdk_s3::config::Builder::from(config)
+            .timeout_config(timeouts)
+            .response_checksum_validation(ResponseChecksumValidation::WhenSupported)
+            // An emulator's host has no subdomain per bucket.
+            .force_path_style(config.endpoint_url().is_some())
+            .build();
+        Self { client: Client::from_conf(config_of_s3) }
+    }
+}
+
+#[async_trait]
+impl ObjectStore for S3Store {
+    async fn open(&self, file: &LogFile, from: Option<&Resume>) -> Result<OpenObject, StoreError> {
+        let request = self
+            .client
+            .get_object()
+            .bucket(&file.bucket)
+            .key(&file.key)
+            .set_version_id(file.version_id.clone())
+            .set_expected_bucket_owner(file.expected_owner.clone());
+        let answer = match from {
+            None => request.send().await,
+            Some(resume) => {
+                let mut request = request.if_match(&resume.etag);
+                // From the start there is nothing to skip, and S3 refuses every range of an empty
+                // object.
+                if resume.offset > 0 {
+                    request = request.range(format!("bytes={}-", resume.offset));
+                }
+                // A checksum of the whole object would be held against a part of it.
+                let parts = aws_sdk_s3::config::Builder::new()
+                    .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
+                request.customize().config_override(parts).send().await
+            }
+        };
+        let answer = answer.map_err(|error| classify(Fault::of(&error), file))?;
+        let extent = Extent::of(&answer, from)?;
+        Ok(OpenObject {
+            size: extent.size,
+            remaining: extent.remaining,
+            etag: answer.e_tag,
+            version_id: answer.version_id,
+            body: body(answer.body),
+        })
+    }
+}
+
+/// Which part of the object the answer holds.
+#[derive(Debug, PartialEq, Eq)]
+struct Extent {
+    size: Option<u64>,
+    remaining: Option<u64>,
+}
+
+impl Extent {
+    /// # Errors
+    /// If a resumed read was not answered by exactly what is missing.
+    fn of(answer: &GetObjectOutput, from: Option<&Resume>) -> Result<Self, StoreError> {
+        let length = answer.content_length.and_then(|length| u64::try_from(length).ok());
+        let Some(resume) = from else {
+            return Ok(Self { size: length, remaining: length });
+        };
+        if answer.e_tag.as_deref().is_some_and(|etag| etag != resume.etag) {
+            let text = "the answer to If-Match has another entity tag";
+            return Err(StoreError::Changed(text.to_owned()));
+        }
+        let Some(range) = answer.content_range.as_deref() else {
+            if resume.offset == 0 {
+                return Ok(Self { size: length, remaining: length });
+            }
+            let text = "the answer to a range is the whole object";
+            return Err(StoreError::Interrupted(text.to_owned()));
+        };
+        match content_range(range) {
+            // An end before the object's shows later, as a body shorter than what remains.
+            Some((start, size)) if start == resume.offset => {
+                let remaining = size.map_or(length, |size| size.checked_sub(start));
+                Ok(Self { size, remaining })
+            }
+            _ => {
+                let text = format!("asked for bytes from {}, got '{range}'", resume.offset);
+                Err(StoreError::Interrupted(one_line(&text)))
+            }
+        }
+    }
+}
+
+/// The start and the whole size in a `Content-Range`, such as `bytes 5-9/10`; the size may be `*`.
+fn content_range(text: &str) -> Option<(u64, Option<u64>)> {
+    let (range, size) = text.strip_prefix("bytes ")?.split_once('/')?;
+    let (start, end) = range.split_once('-')?;
+    let (start, end): (u64, u64) = (start.parse().ok()?, end.parse().ok()?);
+    let size = if size == "*" { None } else { Some(size.parse().ok()?) };
+    (start <= end && size.is_none_or(|size| end < size)).then_some((start, size))
+}
+
+/// The body's bytes, until its end or its first error.
+fn body(bytes: ByteStream) -> Body {
+    stream::unfold(Some(bytes), |bytes| async {
+        let mut bytes = bytes?;
+        match bytes.next().await? {
+            Ok(chunk) => Some((Ok(chunk), Some(bytes))),
+            Err(error) => Some((Err(StoreError::Interrupted(one_line(&chain(&error)))), None)),
+        }
+    })
+    .boxed()
+}
