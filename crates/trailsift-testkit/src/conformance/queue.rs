@@ -68,7 +68,7 @@ pub async fn queue(factory: &dyn QueueFactory) -> Report {
     check!(a_deleted_message_never_comes_back);
     check!(a_batch_is_deleted_entry_by_entry);
     check!(a_deleted_message_has_no_lease);
-    check!(an_ended_lease_cannot_be_extended);
+    check!(an_ended_lease_cannot_be_extended needs Gap::EndedLeaseExtends);
     check!(a_stale_receipt_does_not_extend needs Gap::StaleReceiptExtends);
     check!(a_stale_receipt_deletes_nothing needs Gap::StaleReceiptDeletes);
     check!(the_status_tells_settings_and_backlog);

@@ -8,6 +8,8 @@ pub enum Gap {
     StaleReceiptDeletes,
     /// A stale receipt still extends or releases.
     StaleReceiptExtends,
+    /// A receipt extends after its lease has ended, as long as nobody received the message since.
+    EndedLeaseExtends,
     /// The expected owner of a bucket is not looked at.
     ExpectedOwnerIgnored,
 }
