@@ -2,9 +2,11 @@
 
 mod key;
 mod notification;
+mod sift;
 
 pub use key::{KeyClass, LogKind, TrailKey, classify};
 pub use notification::{
     Control, EntryFault, Notification, NotificationFault, Notified, NotifiedObject, Shape,
     bucket_name_is_legal, decode,
 };
+pub use sift::{Counts, FaultyRecord, Found, ObjectFault, Progress, SiftLimits, Sifter};

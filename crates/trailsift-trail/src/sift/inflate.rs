@@ -1,0 +1,339 @@
+//! Stored bytes in, inflated bytes out: which coding it is, and whether the stream is whole.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use flate2::{Decompress, FlushDecompress, Status};
+use trailsift_core::Reason;
+use zstd::stream::raw::{DParameter, Decoder, Operation};
+
+/// What a step did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// So many bytes, 1 or more, were written.
+    Output(usize),
+    /// The stored bytes are used up and more may come.
+    NeedInput,
+    /// The object is over, verified to its end.
+    End,
+}
+
+/// The object cannot be inflated, or not to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct InflateFault {
+    pub(super) reason: Reason,
+    pub(super) detail: String,
+}
+
+/// The largest window of a zstd frame, as a power of two: 8 MiB, what RFC 8878 (section 3.1.1.1.2)
+/// asks every decoder to support. It bounds the memory of one object.
+const ZSTD_WINDOW_LOG: u32 = 23;
+const ZSTD_WINDOW: &str = "zstd with a window of more than 8 MiB";
+/// As many bytes as the longest magic number has, and a zstd frame's window.
+const MAGIC: usize = 6;
+
+enum Codec {
+    /// Not enough bytes seen yet.
+    Unknown,
+    Plain,
+    Gzip(Box<Decompress>),
+    Zstd(Box<Decoder<'static>>),
+    /// The compressed stream is over; nothing may follow.
+    Over,
+}
+
+/// One object's inflater.
+pub(super) struct Inflater {
+    input: VecDeque<Bytes>,
+    is_ended: bool,
+    codec: Codec,
+    /// The codec may still hold output for which there was no room.
+    has_more: bool,
+    /// What the codec said after it had written what came before.
+    failed: Option<InflateFault>,
+    stored: u64,
+    inflated: u64,
+    max_inflated: u64,
+}
+
+impl Inflater {
+    pub(super) fn new(max_inflated: u64) -> Self {
+        Self {
+            input: VecDeque::new(),
+            is_ended: false,
+            codec: Codec::Unknown,
+            has_more: false,
+            failed: None,
+            stored: 0,
+            inflated: 0,
+            max_inflated,
+        }
+    }
+
+    pub(super) fn feed(&mut self, stored: Bytes) {
+        self.stored += stored.len() as u64;
+        if !stored.is_empty() {
+            self.input.push_back(stored);
+        }
+    }
+
+    pub(super) fn end(&mut self) {
+        self.is_ended = true;
+    }
+
+    pub(super) fn is_ended(&self) -> bool {
+        self.is_ended
+    }
+
+    /// Bytes fed.
+    pub(super) fn stored(&self) -> u64 {
+        self.stored
+    }
+
+    /// Bytes given out.
+    pub(super) fn inflated(&self) -> u64 {
+        self.inflated
+    }
+
+    /// Inflates into `out`, which is not empty.
+    ///
+    /// The output up to a fault is given out before the fault, so that what is found does not
+    /// depend on how the object was cut when it was fed.
+    pub(super) fn step(&mut self, out: &mut [u8]) -> Result<Step, InflateFault> {
+        if let Some(fault) = self.failed.take() {
+            return Err(fault);
+        }
+        // One byte above the limit is enough to know that it is exceeded.
+        let left = (self.max_inflated - self.inflated).saturating_add(1);
+        let room = usize::try_from(left).map_or(out.len(), |left| left.min(out.len()));
+        let step = self.decode(&mut out[..room])?;
+        if let Step::Output(written) = step {
+            self.inflated += written as u64;
+            if self.inflated > self.max_inflated {
+                return Err(InflateFault {
+                    reason: Reason::TooLarge,
+                    detail: format!("it inflates beyond {} bytes", self.max_inflated),
+                });
+            }
+        }
+        Ok(step)
+    }
+
+    fn decode(&mut self, out: &mut [u8]) -> Result<Step, InflateFault> {
+        loop {
+            let is_starved = self.input.is_empty() && !self.has_more;
+            match &mut self.codec {
+                Codec::Unknown => match self.sniff()? {
+                    Some(codec) => self.codec = codec,
+                    None => return Ok(Step::NeedInput),
+                },
+                Codec::Plain => return Ok(self.copy(out)),
+                Codec::Over => return self.beyond(),
+                Codec::Gzip(_) | Codec::Zstd(_) if is_starved => {
+                    if !self.is_ended {
+                        return Ok(Step::NeedInput);
+                    }
+                    return Err(truncated(self.stored));
+                }
+                Codec::Gzip(gzip) => {
+                    let input = self.input.front().map_or(&[][..], Bytes::as_ref);
+                    let (read, written) = (gzip.total_in(), gzip.total_out());
+                    let result = gzip.decompress(input, out, FlushDecompress::None);
+                    let (read, written) = (gzip.total_in() - read, gzip.total_out() - written);
+                    let failed = result.as_ref().err().map(|error| gzip_fault(error.message()));
+                    let is_over = matches!(result, Ok(Status::StreamEnd));
+                    if let Some(step) = self.decoded(out, read, written, is_over, failed)? {
+                        return Ok(step);
+                    }
+                }
+                Codec::Zstd(zstd) => {
+                    let input = self.input.front().map_or(&[][..], Bytes::as_ref);
+                    let (read, written, is_over, failed) = match zstd.run_on_buffers(input, out) {
+                        Ok(status) => {
+                            let is_over = status.remaining == 0;
+                            (status.bytes_read, status.bytes_written, is_over, None)
+                        }
+                        Err(error) => (0, 0, false, Some(zstd_fault(&error.to_string()))),
+                    };
+                    let (read, written) = (read as u64, written as u64);
+                    if let Some(step) = self.decoded(out, read, written, is_over, failed)? {
+                        return Ok(step);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Books what a codec did. `None`: nothing came out yet, go on.
+    fn decoded(
+        &mut self,
+        out: &[u8],
+        read: u64,
+        written: u64,
+        is_over: bool,
+        failed: Option<InflateFault>,
+    ) -> Result<Option<Step>, InflateFault> {
+        // A codec never reads more than the chunk it was given, nor writes more than its room.
+        let count = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+        let (read, written) = (count(read), count(written));
+        let had_input = !self.input.is_empty();
+        self.skip(read);
+        if is_over {
+            self.codec = Codec::Over;
+        }
+        self.has_more = !is_over && written == out.len();
+        self.failed = failed;
+        if written > 0 {
+            return Ok(Some(Step::Output(written)));
+        }
+        match self.failed.take() {
+            Some(fault) => Err(fault),
+            None if had_input && read == 0 && !is_over => Err(damaged("no progress")),
+            None => Ok(None),
+        }
+    }
+
+    /// Takes `count` bytes off the first chunk.
+    fn skip(&mut self, count: usize) {
+        if let Some(front) = self.input.front_mut() {
+            if count >= front.len() {
+                self.input.pop_front();
+            } else {
+                *front = front.slice(count..);
+            }
+        }
+    }
+
+    fn copy(&mut self, out: &mut [u8]) -> Step {
+        let Some(front) = self.input.front() else {
+            return if self.is_ended { Step::End } else { Step::NeedInput };
+        };
+        let count = front.len().min(out.len());
+        out[..count].copy_from_slice(&front[..count]);
+        self.skip(count);
+        Step::Output(count)
+    }
+
+    /// The next bytes, up to `N`, or `None` if fewer are there and more may come.
+    fn peek<const N: usize>(&self) -> Option<([u8; N], usize)> {
+        let mut bytes = [0; N];
+        let mut count = 0;
+        for byte in self.input.iter().flatten().take(N) {
+            bytes[count] = *byte;
+            count += 1;
+        }
+        (count == N || self.is_ended).then_some((bytes, count))
+    }
+
+    /// What the object is, from its first bytes: neither its name nor its headers are asked.
+    fn sniff(&self) -> Result<Option<Codec>, InflateFault> {
+        let Some((bytes, count)) = self.peek::<MAGIC>() else { return Ok(None) };
+        let codec = match &bytes[..count] {
+            [] => {
+                let detail = "the object has no bytes".into();
+                return Err(InflateFault { reason: Reason::EmptyObject, detail });
+            }
+            [0x1F, 0x8B, ..] => Codec::Gzip(Box::new(Decompress::new_gzip(15))),
+            [0x28, 0xB5, 0x2F, 0xFD, descriptor, window] if zstd_window(*descriptor, *window) => {
+                return Err(unsupported(ZSTD_WINDOW));
+            }
+            [0x28, 0xB5, 0x2F, 0xFD, ..] => Codec::Zstd(Box::new(zstd_decoder()?)),
+            [0x1F] | [0x28] | [0x28, 0xB5] | [0x28, 0xB5, 0x2F] => {
+                return Err(truncated(self.stored));
+            }
+            [0x50..=0x5F, 0x2A, 0x4D, 0x18, ..] => {
+                let detail = "the object begins with a skippable zstd frame".into();
+                return Err(InflateFault { reason: Reason::GzipTrailingMember, detail });
+            }
+            [b'B', b'Z', b'h', b'1'..=b'9', ..] => return Err(unsupported("bzip2")),
+            [0xFD, b'7', b'z', b'X', b'Z', 0x00] => return Err(unsupported("xz")),
+            [b'P', b'K', 3 | 5, 4 | 6, ..] => return Err(unsupported("zip")),
+            [0x04, 0x22, 0x4D, 0x18, ..] => return Err(unsupported("lz4")),
+            [0xFF, 0x06, 0x00, 0x00, b's', b'N'] => return Err(unsupported("snappy")),
+            [b'7', b'z', 0xBC, 0xAF, 0x27, 0x1C] => return Err(unsupported("7z")),
+            [0x1F, 0x9D, ..] => return Err(unsupported("compress")),
+            [0xFE, 0xFF, ..] | [0xFF, 0xFE, ..] | [0, _, ..] | [_, 0, ..] => {
+                let detail = "the object is text in UTF-16 or UTF-32, or binary".into();
+                return Err(InflateFault { reason: Reason::NotJson, detail });
+            }
+            _ => Codec::Plain,
+        };
+        Ok(Some(codec))
+    }
+
+    /// Behind the end of the compressed stream.
+    fn beyond(&self) -> Result<Step, InflateFault> {
+        let Some((bytes, count)) = self.peek::<4>() else { return Ok(Step::NeedInput) };
+        let what = match &bytes[..count] {
+            [] => return Ok(Step::End),
+            [0x1F, 0x8B, ..] => "another gzip member",
+            [0x28, 0xB5, 0x2F, 0xFD] => "another zstd frame",
+            [0x50..=0x5F, 0x2A, 0x4D, 0x18] => "a skippable zstd frame",
+            _ => "garbage",
+        };
+        Err(InflateFault {
+            reason: Reason::GzipTrailingMember,
+            detail: format!("{what} follows the compressed stream"),
+        })
+    }
+}
+
+fn truncated(stored: u64) -> InflateFault {
+    InflateFault {
+        reason: Reason::GzipTruncated,
+        detail: format!("the object ends after {stored} bytes, before its compressed stream does"),
+    }
+}
+
+fn damaged(what: &str) -> InflateFault {
+    let detail = format!("the compressed stream is damaged: {what}");
+    InflateFault { reason: Reason::GzipCrc, detail }
+}
+
+/// The library's words on header, checksum and length are kept. Those on what lies between depend
+/// on how much it saw at once.
+fn gzip_fault(error: Option<&str>) -> InflateFault {
+    damaged(error.filter(|error| error.starts_with("incorrect")).unwrap_or("bad deflate coding"))
+}
+
+fn unsupported(codec: &str) -> InflateFault {
+    InflateFault {
+        reason: Reason::UnsupportedCodec,
+        detail: format!("the object is {codec}: store it as gzip, zstd or plain JSON"),
+    }
+}
+
+fn zstd_decoder() -> Result<Decoder<'static>, InflateFault> {
+    let decoder = Decoder::new().and_then(|mut decoder| {
+        decoder.set_parameter(DParameter::WindowLogMax(ZSTD_WINDOW_LOG))?;
+        Ok(decoder)
+    });
+    decoder.map_err(|error| InflateFault {
+        reason: Reason::UnsupportedCodec,
+        detail: format!("no zstd decoder could be set up: {error}"),
+    })
+}
+
+/// Whether a frame says that it needs too large a window: RFC 8878, sections 3.1.1.1.1 and 2.
+///
+/// The library looks at this only when it cannot decode the frame in one go, which depends on how
+/// the object is cut. A frame in a single segment has no window byte, and goes through the library.
+fn zstd_window(descriptor: u8, window: u8) -> bool {
+    let is_single_segment = descriptor & 0x20 != 0;
+    let (exponent, mantissa) = (u32::from(window >> 3), u32::from(window & 7));
+    let log = 10 + exponent;
+    !is_single_segment && (log > ZSTD_WINDOW_LOG || log == ZSTD_WINDOW_LOG && mantissa > 0)
+}
+
+/// The library names its errors only in words, and some depend on how much it saw at once.
+fn zstd_fault(error: &str) -> InflateFault {
+    if error.contains("too much memory") {
+        unsupported(ZSTD_WINDOW)
+    } else if error.contains("Dictionary") {
+        unsupported("zstd with a dictionary")
+    } else if error.contains("checksum") {
+        damaged("incorrect data check")
+    } else {
+        damaged("bad zstd coding")
+    }
+}

@@ -1,0 +1,148 @@
+//! A record's bytes in, its fate out.
+
+use std::sync::Arc;
+
+use memchr::memmem::Finder;
+use serde::de::IgnoredAny;
+use trailsift_core::{Reason, RecordFault, RouteSet, Selection};
+
+/// Brackets in brackets that a record may have: one less than where the JSON readers of formats,
+/// and of most consumers, give up (serde_json at 128). CloudTrail's own records have about ten.
+const MAX_DEPTH: usize = 127;
+
+/// Rejects by search what cannot be selected, and has the rest judged.
+#[derive(Debug)]
+pub(super) struct Judge {
+    selection: Arc<dyn Selection>,
+    literals: Vec<Finder<'static>>,
+    escape: Finder<'static>,
+    /// The characters of the literals, by their code; those beyond ASCII share the last place.
+    spells: [bool; 129],
+}
+
+impl Judge {
+    pub(super) fn new(selection: Arc<dyn Selection>) -> Self {
+        let literals = selection.literals();
+        let mut spells = [false; 129];
+        for byte in literals.iter().flatten() {
+            spells[usize::from(*byte).min(128)] = true;
+        }
+        let literals = literals.iter().map(|literal| Finder::new(literal).into_owned()).collect();
+        Self { selection, literals, escape: Finder::new(br"\u").into_owned(), spells }
+    }
+
+    /// The routes that want the record, which goes from `{` to `}` and balances.
+    ///
+    /// # Errors
+    /// If the selection might have wanted it, but it is not well-formed or cannot be judged.
+    pub(super) fn judge(&self, record: &[u8]) -> Result<RouteSet, RecordFault> {
+        if !self.may_match(record) {
+            return Ok(RouteSet::EMPTY);
+        }
+        well_formed(record)?;
+        self.selection.select(record)
+    }
+
+    /// Whether the record holds a literal, as it is or escaped. Errs only towards yes.
+    fn may_match(&self, record: &[u8]) -> bool {
+        self.literals.is_empty()
+            || self.literals.iter().any(|literal| literal.find(record).is_some())
+            || self.escape.find_iter(record).any(|at| self.may_spell(&record[at + 2..]))
+    }
+
+    /// Whether the four digits of a `\u` escape may be a character of a literal. Broken ones may.
+    fn may_spell(&self, digits: &[u8]) -> bool {
+        let code = digits.first_chunk::<4>().and_then(|digits| {
+            digits.iter().try_fold(0, |code, digit| {
+                Some(code << 4 | char::from(*digit).to_digit(16)? as usize)
+            })
+        });
+        code.is_none_or(|code: usize| self.spells[code.min(128)])
+    }
+}
+
+/// Whether this is one JSON value in UTF-8, not too deep.
+fn well_formed(record: &[u8]) -> Result<(), RecordFault> {
+    let fault = |reason, detail| Err(RecordFault { reason, detail });
+    let text = match std::str::from_utf8(record) {
+        Ok(text) => text,
+        Err(error) => {
+            let at = error.valid_up_to();
+            return fault(Reason::InvalidUtf8, format!("not UTF-8 at byte {at} of the record"));
+        }
+    };
+    if depth(record) > MAX_DEPTH {
+        return fault(Reason::TooDeep, format!("nested more than {MAX_DEPTH} levels deep"));
+    }
+    match serde_json::from_str::<IgnoredAny>(text) {
+        Ok(_) => Ok(()),
+        Err(error) => fault(Reason::RecordSyntax, format!("not JSON: {error} of the record")),
+    }
+}
+
+/// The most brackets open at once.
+fn depth(record: &[u8]) -> usize {
+    let (mut depth, mut deepest) = (0_usize, 0);
+    let mut bytes = record.iter();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'"' => {
+                while let Some(byte) = bytes.next().filter(|byte| **byte != b'"') {
+                    if *byte == b'\\' {
+                        bytes.next();
+                    }
+                }
+            }
+            b'{' | b'[' => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug)]
+    struct Literals(Vec<Vec<u8>>);
+
+    impl Selection for Literals {
+        fn literals(&self) -> &[Vec<u8>] {
+            &self.0
+        }
+
+        fn select(&self, _: &[u8]) -> Result<RouteSet, RecordFault> {
+            Ok(RouteSet::EMPTY)
+        }
+    }
+
+    fn may_match(literals: &[&str], record: &str) -> bool {
+        let literals = literals.iter().map(|literal| literal.as_bytes().to_vec()).collect();
+        Judge::new(Arc::new(Literals(literals))).may_match(record.as_bytes())
+    }
+
+    #[test]
+    fn only_a_literal_or_an_escape_that_could_spell_one_is_read() {
+        assert!(may_match(&["abc-"], r#"{"a":"abc-"}"#));
+        assert!(may_match(&["abc-"], r#"{"a":"abc\u002D"}"#));
+        assert!(may_match(&["abc-"], r#"{"a":"\u0061bc-"}"#));
+        assert!(may_match(&["abc-"], r#"{"a":"abc\\\u002d"}"#));
+        assert!(may_match(&["abc-"], r#"{"a":"\u00"}"#));
+        assert!(may_match(&["äbc"], r#"{"a":"\u00e4bc"}"#));
+        assert!(may_match(&["nothing", "x"], r#"{"a":"x"}"#));
+        assert!(may_match(&[], "{}"));
+        assert!(!may_match(&["abc-"], r#"{"a":"ABC-"}"#));
+        assert!(!may_match(&["abc-"], r#"{"a":"b\u003d\ud83d\ude00"}"#));
+    }
+
+    #[test]
+    fn depth_counts_brackets_outside_strings() {
+        assert_eq!(depth(br#"{"a":"[[[\"[[","b":[{"c":"}"}]}"#), 3);
+        assert_eq!(depth(b"[[],[],[]]"), 2);
+    }
+}

@@ -1,0 +1,141 @@
+//! Bounds and hand-overs: what is held, what is released early, what a giant costs.
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use trailsift_core::Reason;
+use trailsift_trail::{Found, Progress, SiftLimits, Sifter};
+
+use crate::support::{LIMITS, SourceIs, gzip, sift, sift_with, wanted, zstd};
+
+#[test]
+fn nothing_can_be_taken_from_a_stream_that_is_not_verified() {
+    let plain = format!(r#"{{"Records":[{}]}}"#, wanted(1));
+    for stored in [gzip(plain.as_bytes()), zstd(plain.as_bytes())] {
+        let mut sifter = Sifter::new(LIMITS, SourceIs::wanted());
+        for byte in &stored {
+            sifter.feed(Bytes::copy_from_slice(&[*byte]));
+            assert_eq!(sifter.run(), Ok(Progress::NeedInput));
+        }
+        sifter.end();
+        assert_eq!(sifter.run(), Ok(Progress::Done));
+        assert!(sifter.held_bytes() > 0);
+        assert_eq!(sifter.take().len(), 1);
+    }
+}
+
+#[test]
+fn what_is_over_the_held_bytes_is_released_early_and_in_order() {
+    let records: Vec<_> = (0..500).map(wanted).collect();
+    let plain = format!(r#"{{"Records":[{}]}}"#, records.join(","));
+    let stored = gzip(plain.as_bytes());
+    let whole = sift(&stored);
+    let limits = SiftLimits { max_held: 1000, ..LIMITS };
+    let mut sifter = Sifter::new(limits, SourceIs::wanted());
+    sifter.feed(stored.clone().into());
+    assert_eq!(sifter.run(), Ok(Progress::Full));
+    assert_eq!(sifter.run(), Ok(Progress::Full), "nothing was taken");
+    assert!(sifter.held_bytes() < 2000);
+    assert_eq!(sift_with(limits, SourceIs::wanted(), [stored.as_slice()]), whole);
+    assert_eq!(
+        sift_with(SiftLimits { max_held: 0, ..LIMITS }, SourceIs::wanted(), [&stored[..]]),
+        whole
+    );
+
+    // What was released before the damage showed stays released; what was still held is taken back.
+    let cut = sift_with(limits, SourceIs::wanted(), [&stored[..stored.len() - 4]]);
+    assert_eq!(cut.reason(), Some(Reason::GzipTruncated));
+    assert!(!cut.found.is_empty() && cut.found.len() < 500);
+}
+
+#[test]
+fn f26_a_million_tiny_records_are_counted() {
+    let plain = format!(r#"{{"Records":[{}{{}}]}}"#, "{},".repeat(1_000_000));
+    let sifted = sift(&gzip(plain.as_bytes()));
+    assert_eq!((sifted.counts.seen, sifted.counts.filtered), (1_000_001, 1_000_001));
+}
+
+#[test]
+fn f26_a_million_faults_ask_to_be_taken() {
+    let plain = format!(r#"{{"Records":[{}1]}}"#, "1,".repeat(100_000));
+    let limits = SiftLimits { max_held: 1 << 20, ..LIMITS };
+    let mut sifter = Sifter::new(limits, SourceIs::wanted());
+    sifter.feed(plain.into());
+    sifter.end();
+    let mut taken = 0;
+    while sifter.run() == Ok(Progress::Full) {
+        assert!(sifter.held_bytes() < 2 << 20);
+        taken += sifter.take().len();
+    }
+    assert_eq!(taken + sifter.take().len(), 100_001);
+}
+
+#[test]
+fn f25_a_string_of_64_mib_anywhere_is_skipped() {
+    let giant = "\\\"x".repeat((64 << 20) / 3);
+    let limits = SiftLimits { max_inflated: 1 << 30, ..LIMITS };
+    for plain in [
+        format!(r#"{{"{giant}":1,"Records":[{}]}}"#, wanted(1)),
+        format!(r#"{{"a":"{giant}","Records":[{}]}}"#, wanted(1)),
+        format!(r#"{{"Records":[{}],"a":["{giant}"]}}"#, wanted(1)),
+    ] {
+        let sifted = sift_with(limits, SourceIs::wanted(), [plain.as_bytes()]);
+        assert_eq!((sifted.result, sifted.found.len()), (Ok(Progress::Done), 1));
+    }
+    let plain = format!(r#"{{"Records":[{{"a":"{giant}"}},{}]}}"#, wanted(1));
+    let sifted = sift_with(limits, SourceIs::wanted(), [gzip(plain.as_bytes()).as_slice()]);
+    assert!(matches!(&sifted.found[..], [Found::Fault(fault), Found::Record(_)]
+        if fault.reason == Reason::RecordTooLarge && fault.data.len() == 1024));
+}
+
+/// What may come of a damaged compressed object: the truth, or nothing and a name for it.
+fn truth_or_nothing(stored: &[u8], damaged: &[u8], cut: usize) {
+    let truth = sift(stored);
+    let sifted = sift(damaged);
+    match &sifted.result {
+        // The time, the name and such in a gzip header are nobody's business.
+        Ok(_) => assert_eq!(sifted.found, truth.found),
+        Err(fault) => {
+            assert_ne!(fault.reason, Reason::StructureLost);
+            assert_eq!(sifted.found, []);
+        }
+    }
+    let again = sift_with(LIMITS, SourceIs::wanted(), damaged.chunks(cut));
+    assert_eq!((again.result, again.found), (sifted.result, sifted.found));
+}
+
+proptest! {
+    #[test]
+    fn a_damaged_stream_delivers_the_truth_or_nothing(
+        numbers in prop::collection::vec(any::<u32>(), 0..200),
+        at in any::<prop::sample::Index>(),
+        bits in 1..=255_u8,
+        change in 0..3,
+        cut in 1..50_usize,
+    ) {
+        let records: Vec<_> = numbers.iter().map(|number| wanted(*number)).collect();
+        let plain = format!(r#"{{"Records":[{}]}}"#, records.join(","));
+        for stored in [gzip(plain.as_bytes()), zstd(plain.as_bytes())] {
+            let mut damaged = stored.clone();
+            let at = at.index(damaged.len());
+            match change {
+                0 => damaged[at] ^= bits,
+                1 => damaged.insert(at, bits),
+                _ => {
+                    damaged.remove(at);
+                }
+            }
+            truth_or_nothing(&stored, &damaged, cut);
+        }
+    }
+
+    #[test]
+    fn noise_behind_a_gzip_magic_never_panics(noise: Vec<u8>, cut in 1..50_usize) {
+        for magic in [&b"\x1F\x8B\x08\0"[..], b"\x28\xB5\x2F\xFD", b""] {
+            let stored = [magic, &noise].concat();
+            let sifted = sift(&stored);
+            prop_assert!(sifted.result.is_err());
+            let again = sift_with(LIMITS, SourceIs::wanted(), stored.chunks(cut));
+            prop_assert_eq!(again.result, sifted.result);
+        }
+    }
+}
