@@ -99,11 +99,16 @@ impl HttpSettings {
         problems
     }
 
-    /// The longest time that one write can take: a refused batch is halved only while `timeout`
-    /// lasts, so one more request can follow. A [`Timeout`](crate::Timeout) around the sink must be
-    /// longer.
+    /// The longest time that one write can take: a refused batch is halved for at most three times
+    /// `timeout`, and one more request can follow. A [`Timeout`](crate::Timeout) around the sink must
+    /// be longer.
     pub fn longest_write(&self) -> Duration {
-        self.timeout.saturating_mul(2).saturating_add(Duration::from_secs(1))
+        self.search_time().saturating_add(self.timeout).saturating_add(MAX_ANSWER_TIME)
+    }
+
+    /// How long a write goes on looking for the events that the collector refuses.
+    fn search_time(&self) -> Duration {
+        self.timeout.saturating_mul(3)
     }
 }
 
@@ -343,7 +348,8 @@ impl Sink for HttpSink {
         }
         let mut requests = 0;
         while let Some(part) = parts.pop() {
-            let spent = requests >= MAX_REQUESTS || started.elapsed() >= self.settings.timeout;
+            let spent =
+                requests >= MAX_REQUESTS || started.elapsed() >= self.settings.search_time();
             if requests > 0 && spent {
                 break;
             }

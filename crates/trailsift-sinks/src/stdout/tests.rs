@@ -118,3 +118,33 @@ async fn concurrent_batches_never_mix() {
         assert!(group.iter().all(|line| line.starts_with(worker)), "{group:?}");
     }
 }
+
+#[tokio::test]
+async fn a_write_whose_caller_went_before_its_turn_is_left_out() {
+    /// Writes only when it is told to.
+    struct Held(std::sync::mpsc::Receiver<()>, Pipe);
+    impl Write for Held {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.recv().map_err(io::Error::other)?;
+            self.1.write(bytes)
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let pipe = Pipe::default();
+    let (go, held) = std::sync::mpsc::sync_channel(10);
+    let sink = StdoutSink::with_writer("stdout", Box::new(Held(held, pipe.clone()))).unwrap();
+    let (first, second, third) = (batch(["1"]), batch(["2"]), batch(["3"]));
+    let mut first = sink.write(&first);
+    assert!(futures::poll!(first.as_mut()).is_pending());
+    let mut gone = sink.write(&second);
+    assert!(futures::poll!(gone.as_mut()).is_pending());
+    drop(gone);
+    for _ in 0..3 {
+        go.send(()).unwrap();
+    }
+    assert!(first.await.is_ok());
+    assert!(sink.write(&third).await.is_ok());
+    assert_eq!(pipe.text(), "1\n3\n");
+}
