@@ -71,28 +71,39 @@ pub(crate) async fn run(ui: &Ui, options: &Options) -> anyhow::Result<ExitCode> 
     )?;
 
     let accounts = deploy(ui, &localstack, &run, fleets).await?;
-    upload(ui, &accounts).await?;
-    announced(ui, &accounts).await?;
-    let config = config::write(&folder, &accounts, localstack.endpoint())?;
+    let result = perform(ui, options, &program, &folder, &accounts, &localstack).await;
+    if localstack.is_somebody_elses() {
+        clean_up(ui, &accounts).await;
+    }
+    let agrees = result?;
+    let word = if agrees { "Everything agrees" } else { "Something differs" };
+    ui.note(&format!("{word}; {:.0} s in all.", started.elapsed().as_secs_f64()));
+    Ok(if agrees { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Fills the buckets, runs the program on them and judges it.
+async fn perform(
+    ui: &Ui,
+    options: &Options,
+    program: &Path,
+    folder: &Path,
+    accounts: &[Account],
+    localstack: &LocalStack,
+) -> anyhow::Result<bool> {
+    upload(ui, accounts).await?;
+    announced(ui, accounts).await?;
+    let config = config::write(folder, accounts, localstack.endpoint())?;
     ui.note(&format!("  ✓ configuration: {}", workspace::shown(&config.folder)));
 
     ui.note("");
     ui.heading("Running trailsift until its queues are empty");
-    let outcome = watch::run(ui, &program, &config, &accounts).await?;
-    let agrees = verdict::judge(ui, &accounts, &config, &outcome).await?;
-
-    ui.note(&format!(
-        "\n{} after {:.0} s. Log: {}",
-        if agrees { "Everything agrees" } else { "Something differs" },
-        started.elapsed().as_secs_f64(),
-        workspace::shown(&config.log),
-    ));
+    let outcome = watch::run(ui, program, &config, accounts).await?;
+    let agrees = verdict::judge(ui, accounts, &config, &outcome).await?;
+    ui.note(&format!("\ntrailsift's log: {}", workspace::shown(&config.log)));
     if options.keep {
-        keep(ui, &program, &config, &accounts, &localstack).await?;
-    } else if localstack.is_somebody_elses() {
-        clean_up(ui, &accounts).await;
+        keep(ui, program, &config, accounts, localstack).await?;
     }
-    Ok(if agrees { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(agrees)
 }
 
 /// A name that no other run has, fit for buckets.

@@ -151,7 +151,7 @@ impl Step {
 impl Drop for Step {
     fn drop(&mut self) {
         if !self.done {
-            self.finish("✗", "");
+            self.finish("✗", "stopped");
         }
     }
 }

@@ -75,7 +75,7 @@ pub(super) fn service(name: &str) -> Caller {
 /// A role that somebody assumed; the session may be web identity's, or carry a source identity.
 pub(super) fn assumed_role(rng: &mut fastrand::Rng, account: &str, at: i64) -> Caller {
     let (role, who) = (pick(rng, ROLES), pick(rng, PEOPLE));
-    let principal = capitals(rng, 17);
+    let principal = principal(account, role);
     let session = match rng.u8(..3) {
         0 => format!("{who}@example.com"),
         1 => format!("i-{:017x}", rng.u64(..) >> 4),
@@ -97,6 +97,13 @@ pub(super) fn assumed_role(rng: &mut fastrand::Rng, account: &str, at: i64) -> C
     person(rng, identity)
 }
 
+/// The same role or user of an account has the same id in every record.
+fn principal(account: &str, name: &str) -> String {
+    let mix = |seed: u64, byte| seed.wrapping_mul(31).wrapping_add(u64::from(byte));
+    let seed = account.bytes().chain(name.bytes()).fold(0, mix);
+    capitals(&mut fastrand::Rng::with_seed(seed), 17)
+}
+
 fn iam_user(rng: &mut fastrand::Rng, account: &str) -> Caller {
     let name = match rng.u8(..20) {
         0 => "HIDDEN_DUE_TO_SECURITY_REASONS",
@@ -109,7 +116,7 @@ fn iam_user(rng: &mut fastrand::Rng, account: &str) -> Caller {
     };
     let identity = format!(
         r#"{{"type":"IAMUser","principalId":"AIDA{}","arn":"arn:aws:iam::{account}:user/{name}","accountId":"{account}","accessKeyId":"{key}","userName":"{name}"}}"#,
-        capitals(rng, 17),
+        principal(account, name),
     );
     person(rng, identity)
 }
@@ -127,7 +134,7 @@ fn federated(rng: &mut fastrand::Rng, account: &str, at: i64) -> Caller {
     let identity = format!(
         r#"{{"type":"FederatedUser","principalId":"{account}:{who}","arn":"arn:aws:sts::{account}:federated-user/{who}","accountId":"{account}","accessKeyId":"ASIA{}","sessionContext":{{"sessionIssuer":{{"type":"IAMUser","principalId":"AIDA{}","arn":"arn:aws:iam::{account}:user/broker","accountId":"{account}","userName":"broker"}},"attributes":{{"mfaAuthenticated":"false","creationDate":"{}"}}}}}}"#,
         capitals(rng, 16),
-        capitals(rng, 17),
+        principal(account, "broker"),
         timestamp(at - 900),
     );
     person(rng, identity)
