@@ -52,6 +52,8 @@ impl<'a, 'i> Node<'a, 'i> {
             place: self.place,
             path: self.path.clone(),
             known: Vec::new(),
+            later: Vec::new(),
+            missing: Vec::new(),
         })
     }
 }
@@ -75,24 +77,48 @@ pub(super) struct Section<'a, 'i> {
     pub(super) place: Place,
     path: String,
     known: Vec<&'static str>,
+    /// Keys that only a later version knows what to do with.
+    later: Vec<&'static str>,
+    /// Keys that must be there and are not, each with what it must be.
+    missing: Vec<(&'static str, String)>,
 }
 
 impl<'a, 'i> Section<'a, 'i> {
     /// A whole file.
     pub(super) fn root(scope: Scope<'a>, table: &'a DeTable<'i>) -> Self {
         let place = scope.place(0..0);
-        Self { scope, table: Some(table), place, path: String::new(), known: Vec::new() }
+        Self {
+            scope,
+            table: Some(table),
+            place,
+            path: String::new(),
+            known: Vec::new(),
+            later: Vec::new(),
+            missing: Vec::new(),
+        }
     }
 
     /// A table that is not there: all defaults.
     pub(super) fn absent(scope: Scope<'a>, path: &str) -> Self {
         let place = scope.place(0..0);
-        Self { scope, table: None, place, path: path.to_owned(), known: Vec::new() }
+        Self {
+            scope,
+            table: None,
+            place,
+            path: path.to_owned(),
+            known: Vec::new(),
+            later: Vec::new(),
+            missing: Vec::new(),
+        }
     }
 
     /// The value under a key that the section knows.
     pub(super) fn node(&mut self, key: &'static str) -> Option<Node<'a, 'i>> {
         self.known.push(key);
+        self.look_up(key)
+    }
+
+    fn look_up(&self, key: &str) -> Option<Node<'a, 'i>> {
         let (_, value) = self.table?.iter().find(|(name, _)| name.get_ref() == key)?;
         Some(Node {
             scope: self.scope,
@@ -122,12 +148,7 @@ impl<'a, 'i> Section<'a, 'i> {
     /// A key that must be there.
     pub(super) fn need<K: Kind>(&mut self, key: &'static str, kind: K) -> Option<At<K::Value>> {
         let Some(node) = self.node(key) else {
-            let message = format!("`{}` is missing", self.path_of(key));
-            self.scope.findings.missing(
-                self.place,
-                message,
-                format!("it must be {}", kind.expected()),
-            );
+            self.missing.push((key, kind.expected()));
             return None;
         };
         let value = kind.read(&node)?;
@@ -136,10 +157,11 @@ impl<'a, 'i> Section<'a, 'i> {
 
     /// Refuses a key of which only a later version knows what to do.
     pub(super) fn not_available(&mut self, key: &'static str, hint: &str) {
-        if let Some(node) = self.node(key) {
+        if let Some(node) = self.look_up(key) {
             let message = format!("`{}` is not available in this version", node.path);
             node.error(message, hint);
         }
+        self.later.push(key);
     }
 
     /// Refuses a key that belongs into another file.
@@ -178,18 +200,40 @@ impl<'a, 'i> Section<'a, 'i> {
         entries
     }
 
-    /// Reports every key that nothing asked for.
+    /// Reports every key that nothing asked for, and every one that is missing. A key that is
+    /// misspelt is one mistake, not two.
     pub(super) fn finish(self) {
+        self.close(|_| true);
+    }
+
+    /// The same where not every key that belongs here is known: of the unknown ones only those are
+    /// reported that look like a missing one.
+    pub(super) fn finish_in_doubt(self) {
+        self.close(|is_misspelt| is_misspelt);
+    }
+
+    fn close(mut self, reports: impl Fn(bool) -> bool) {
         for (key, _) in self.entries() {
-            if self.known.contains(&key.value.as_str()) {
+            let name = key.value.as_str();
+            if self.known.contains(&name) || self.later.contains(&name) {
                 continue;
             }
+            let close = closest(&key.value, &self.known);
+            let missing = self.missing.iter().position(|(name, _)| Some(*name) == close);
+            if !reports(missing.is_some()) {
+                continue;
+            }
+            missing.map(|at| self.missing.remove(at));
             let whereabouts = match self.path.as_str() {
                 "" => "at the top level".to_owned(),
                 path => format!("in `{path}`"),
             };
             let message = format!("unknown key `{}` {whereabouts}", key.value.escape_debug());
             self.scope.findings.error(key.place, message, nearest(&key.value, &self.known));
+        }
+        for (key, expected) in &self.missing {
+            let message = format!("`{}` is missing", self.path_of(key));
+            self.scope.findings.missing(self.place, message, format!("it must be {expected}"));
         }
     }
 
@@ -201,16 +245,25 @@ impl<'a, 'i> Section<'a, 'i> {
 
 /// The hint for a word that is none of the known ones.
 pub(super) fn nearest(word: &str, known: &[&str]) -> String {
-    let distance = |name: &&&str| strsim::damerau_levenshtein(&word.to_lowercase(), name);
-    let closest = known.iter().min_by_key(distance);
-    match closest {
-        Some(name) if distance(&name) <= 1 + name.len() / 4 => format!("did you mean `{name}`?"),
-        _ => {
+    match closest(word, known) {
+        Some(name) => format!("did you mean `{name}`?"),
+        None => {
             let mut names: Vec<_> = known.iter().map(|name| format!("`{name}`")).collect();
             names.sort();
             format!("known here: {}", names.join(", "))
         }
     }
+}
+
+/// The known word that was probably meant.
+fn closest<'n>(word: &str, known: &[&'n str]) -> Option<&'n str> {
+    let word = word.to_lowercase();
+    known
+        .iter()
+        .map(|name| (strsim::damerau_levenshtein(&word, &name.to_lowercase()), *name))
+        .min()
+        .filter(|(distance, name)| *distance <= 1 + name.len() / 4)
+        .map(|(_, name)| name)
 }
 
 fn type_name(value: &DeValue<'_>) -> &'static str {

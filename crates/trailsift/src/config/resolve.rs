@@ -25,7 +25,9 @@ pub(super) fn resolve(draft: Draft, findings: &Findings) -> Config {
     let quarantine = resolve_quarantine(quarantine, &service, &sinks, findings);
     judge_routes(&routes, &sinks, findings);
     judge_accounts(&accounts, &routes, findings);
-    warn_of_idle_parts(&quarantine, &routes, &sinks, &accounts, findings);
+    if !findings.has_syntax_errors() {
+        warn_of_idle_parts(&quarantine, &routes, &sinks, &accounts, findings);
+    }
 
     let built_in = routes.is_empty();
     let routes: Vec<Route> = match built_in {
@@ -237,7 +239,8 @@ fn warn_of_idle_parts(
         let parked = matches!(quarantine, Quarantine::Sink(parked) if parked == name);
         let fed = routes.iter().flat_map(|route| &route.sinks).any(|fed| fed.value == *name);
         let built_in = routes.is_empty() && name == BUILT_IN_SINK;
-        if !(parked || fed || built_in) {
+        // A sink that is wrong by itself has its own error; one mistake is enough at a time.
+        if !(parked || fed || built_in) && sink.config.is_some() {
             let hint = match routes.is_empty() {
                 true => "without any [[route]], events go to standard output: add a route",
                 false => "name it in the sinks of a [[route]], or remove it",

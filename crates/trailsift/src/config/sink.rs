@@ -53,6 +53,7 @@ pub(super) fn sinks(node: &Node<'_, '_>) -> Vec<SinkDraft> {
 
 fn sink(name: At<String>, node: &Node<'_, '_>) -> SinkDraft {
     let findings = node.scope.findings;
+    let before = findings.errors();
     if !is_name(&name.value) {
         findings.error(
             name.place,
@@ -67,14 +68,14 @@ fn sink(name: At<String>, node: &Node<'_, '_>) -> SinkDraft {
             "the name is reserved: choose another one",
         );
     }
-    let before = findings.errors();
     let mut path = None;
     let config = match node.section() {
         Some(mut section) => {
             let config = known(&mut section, &mut path);
-            // Without its type, which keys belong to it is unknown.
-            if config.is_some() {
-                section.finish();
+            match config {
+                Some(_) => section.finish(),
+                // Without its type, which keys belong to it is unknown.
+                None => section.finish_in_doubt(),
             }
             config
         }
@@ -290,7 +291,10 @@ fn secret(section: &mut Section<'_, '_>) -> Option<HeaderValue> {
             return None;
         }
         (None, None) => {
-            findings.missing(section.place, "a secret needs `env` or `file`", "");
+            // What else stands there is reported by itself.
+            if section.entries().is_empty() {
+                findings.missing(section.place, "a secret needs `env` or `file`", "");
+            }
             return None;
         }
     };

@@ -1,0 +1,32 @@
+//! The commands that need no AWS, as a user runs them: the real binary, its exit codes, its output.
+
+mod check;
+mod sift;
+
+use std::ffi::OsStr;
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
+use std::thread;
+
+/// Runs trailsift to its end, with `stdin` on its standard input.
+fn trailsift<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>, stdin: &[u8]) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_trailsift"))
+        .args(args)
+        .env_remove("TRAILSIFT_CONFIG")
+        .env_remove("RUST_LOG")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("trailsift starts");
+    let mut pipe = child.stdin.take().expect("a pipe");
+    thread::scope(|scope| {
+        // A process that ends without reading breaks the pipe, which is its right.
+        scope.spawn(move || drop(pipe.write_all(stdin)));
+        child.wait_with_output().expect("trailsift ends")
+    })
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).expect("text")
+}
