@@ -50,7 +50,8 @@ pub trait Selection: fmt::Debug + Send + Sync {
     /// whose brackets and strings balance, nothing more is known of it.
     ///
     /// # Errors
-    /// If the record cannot be read well enough to decide: it is then parked, never filtered.
+    /// If the record is not well-formed JSON in UTF-8, anywhere, or cannot be decided otherwise: it
+    /// is then parked, never filtered.
     fn select(&self, record: &[u8]) -> Result<RouteSet, RecordFault>;
 }
 

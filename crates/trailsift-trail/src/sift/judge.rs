@@ -6,10 +6,6 @@ use memchr::memmem::Finder;
 use serde::de::IgnoredAny;
 use trailsift_core::{Reason, RecordFault, RouteSet, Selection};
 
-/// Brackets in brackets that a record may have: one less than where the JSON readers of formats,
-/// and of most consumers, give up (serde_json at 128). CloudTrail's own records have about ten.
-const MAX_DEPTH: usize = 127;
-
 /// Rejects by search what cannot be selected, and has the rest judged.
 #[derive(Debug)]
 pub(super) struct Judge {
@@ -34,13 +30,18 @@ impl Judge {
     /// The routes that want the record, which goes from `{` to `}` and balances.
     ///
     /// # Errors
-    /// If the selection might have wanted it, but it is not well-formed or cannot be judged.
+    /// If the selection might have wanted it but cannot judge it, or wants it malformed.
     pub(super) fn judge(&self, record: &[u8]) -> Result<RouteSet, RecordFault> {
         if !self.may_match(record) {
             return Ok(RouteSet::EMPTY);
         }
-        well_formed(record)?;
-        self.selection.select(record)
+        let routes = self.selection.select(record)?;
+        if !routes.is_empty() {
+            // A selection reads strictly by contract. What leaves is checked here all the same:
+            // wanted records are few, and a malformed one would break its consumers.
+            well_formed(record)?;
+        }
+        Ok(routes)
     }
 
     /// Whether the record holds a literal, as it is or escaped. Errs only towards yes.
@@ -61,7 +62,7 @@ impl Judge {
     }
 }
 
-/// Whether this is one JSON value in UTF-8, not too deep.
+/// Whether this is one JSON value in UTF-8. Neither recursion nor a limit of depth.
 fn well_formed(record: &[u8]) -> Result<(), RecordFault> {
     let fault = |reason, detail| Err(RecordFault { reason, detail });
     let text = match std::str::from_utf8(record) {
@@ -71,37 +72,10 @@ fn well_formed(record: &[u8]) -> Result<(), RecordFault> {
             return fault(Reason::InvalidUtf8, format!("not UTF-8 at byte {at} of the record"));
         }
     };
-    if depth(record) > MAX_DEPTH {
-        return fault(Reason::TooDeep, format!("nested more than {MAX_DEPTH} levels deep"));
-    }
     match serde_json::from_str::<IgnoredAny>(text) {
         Ok(_) => Ok(()),
         Err(error) => fault(Reason::RecordSyntax, format!("not JSON: {error} of the record")),
     }
-}
-
-/// The most brackets open at once.
-fn depth(record: &[u8]) -> usize {
-    let (mut depth, mut deepest) = (0_usize, 0);
-    let mut bytes = record.iter();
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'"' => {
-                while let Some(byte) = bytes.next().filter(|byte| **byte != b'"') {
-                    if *byte == b'\\' {
-                        bytes.next();
-                    }
-                }
-            }
-            b'{' | b'[' => {
-                depth += 1;
-                deepest = deepest.max(depth);
-            }
-            b'}' | b']' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    deepest
 }
 
 #[cfg(test)]
@@ -138,11 +112,5 @@ mod tests {
         assert!(may_match(&[], "{}"));
         assert!(!may_match(&["abc-"], r#"{"a":"ABC-"}"#));
         assert!(!may_match(&["abc-"], r#"{"a":"b\u003d\ud83d\ude00"}"#));
-    }
-
-    #[test]
-    fn depth_counts_brackets_outside_strings() {
-        assert_eq!(depth(br#"{"a":"[[[\"[[","b":[{"c":"}"}]}"#), 3);
-        assert_eq!(depth(b"[[],[],[]]"), 2);
     }
 }

@@ -47,6 +47,9 @@ impl Selection for SourceIs {
 /// The oracle's answer: whether the top-level `eventSource` is the wanted one.
 pub(crate) fn is_wanted(record: &[u8]) -> Result<bool, RecordFault> {
     let fault = |reason, detail: String| RecordFault { reason, detail };
+    if let Err(error) = std::str::from_utf8(record) {
+        return Err(fault(Reason::InvalidUtf8, error.to_string()));
+    }
     let members =
         members(record).map_err(|error| fault(Reason::RecordSyntax, error.to_string()))?;
     let mut sources = members.iter().filter(|(key, _)| key == b"eventSource");
