@@ -97,7 +97,7 @@ impl Dispatcher {
             return Ok(());
         }
         let outcome = outcome.map_err(|error| undelivered(outlet, &error))?;
-        let mut trouble = Ok(());
+        let mut trouble: Result<(), Undelivered> = Ok(());
         for failure in outcome.failures {
             let obligation = owed.get_mut(failure.index).and_then(Option::take);
             let (Some(entry), Some(obligation)) = (batch.entries.get(failure.index), obligation)
@@ -109,7 +109,10 @@ impl Dispatcher {
                 });
             };
             let Disposition::Poison { reason } = failure.error.disposition else {
-                trouble = Err(undelivered(outlet, &failure.error));
+                // A fatal error among them is the one that matters.
+                if !matches!(&trouble, Err(Undelivered { fatal: true, .. })) {
+                    trouble = Err(undelivered(outlet, &failure.error));
+                }
                 continue;
             };
             let parcel = Parcel {
@@ -121,7 +124,7 @@ impl Dispatcher {
             };
             match self.quarantine.park(parcel).await {
                 Ok(()) => obligation.settle(),
-                Err(error) => trouble = Err(not_parked(&error)),
+                Err(error) => trouble = trouble.and(Err(not_parked(&error))),
             }
         }
         // Only now: what the sink did not name, it has.

@@ -1,9 +1,11 @@
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::{BoxFuture, join_all};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use trailsift_core::{Message, QueueError};
 
@@ -24,6 +26,9 @@ const EMPTY_LOOKS: u32 = 2;
 /// The longest pause after a failed receive.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
+/// A receive that was asked for and has not answered yet.
+type Receive<'a> = BoxFuture<'a, Result<Vec<Message>, QueueError>>;
+
 /// Receives messages for one account and gives each to a worker, until `stop` or, where asked for,
 /// until the queue is empty. Then waits for its workers.
 ///
@@ -36,24 +41,66 @@ pub(crate) async fn listen(
 ) -> Result<(), QueueError> {
     let free = Arc::new(Semaphore::new(lane.shared.budget.workers_per_account));
     let mut workers = JoinSet::new();
-    // Cancel safety: when `stop` wins, a receive is dropped on its way. Messages that it had
-    // already been granted stay hidden for one visibility timeout and then come again.
+    let mut asked = None;
+    // Cancel safety: a receive that is on its way when `stop` wins stays in `asked`.
     let ended = tokio::select! {
         biased;
         () = stop.cancelled() => Ok(()),
-        ended = receive_all(&lane, visibility, &free, &mut workers) => ended,
+        ended = receive_all(&lane, visibility, &free, &mut workers, &mut asked) => ended,
     };
-    while let Some(done) = workers.join_next().await {
-        note_end(done);
+    let working = async {
+        while let Some(done) = workers.join_next().await {
+            note_end(done);
+        }
+    };
+    match asked {
+        Some(receive) => finish_receive(&lane, receive, working).await,
+        None => working.await,
     }
     ended
 }
 
-async fn receive_all(
-    lane: &Arc<Lane>,
+/// Lets the workers finish, and meanwhile gives back what the last receive still brings.
+///
+/// A poll that is cut off goes on at the queue's side: it would take the very messages that a drain
+/// gives back, and hide them from everybody for one visibility timeout. So it is heard out for as
+/// long as there is work, and a moment longer where messages were given back. A poll that is cut
+/// off after that can only hide a message that comes in at that moment.
+async fn finish_receive(lane: &Lane, mut receive: Receive<'_>, working: impl Future<Output = ()>) {
+    let mut working = pin!(working);
+    // Cancel safety: whichever is not done is waited for below, but for the cut-off said above.
+    let received = tokio::select! {
+        received = &mut receive => {
+            give_back(lane, received).await;
+            return working.await;
+        }
+        () = &mut working => match lane.shared.deadline.is_cancelled() {
+            true => timeout(lane.shared.settings.give_back_time() / 2, receive).await,
+            false => return,
+        },
+    };
+    if let Ok(received) = received {
+        give_back(lane, received).await;
+    }
+}
+
+async fn give_back(lane: &Lane, received: Result<Vec<Message>, QueueError>) {
+    let messages = received.unwrap_or_default();
+    join_all(messages.iter().map(|message| async {
+        // A redelivery of what a worker is still busy with is that worker's.
+        if let Some(ticket) = lane.in_flight.enter(message) {
+            lane.release(&ticket.lease, Duration::ZERO).await;
+        }
+    }))
+    .await;
+}
+
+async fn receive_all<'a>(
+    lane: &'a Arc<Lane>,
     visibility: Duration,
     free: &Arc<Semaphore>,
     workers: &mut JoinSet<()>,
+    asked: &mut Option<Receive<'a>>,
 ) -> Result<(), QueueError> {
     let until_empty = lane.shared.settings.until_empty;
     let poll = if until_empty { SHORT_POLL } else { LONG_POLL };
@@ -64,7 +111,9 @@ async fn receive_all(
             note_end(done);
         }
         let mut permits = free_workers(free).await;
-        let error = match lane.account.queue.receive(permits.len(), poll).await {
+        let received = asked.insert(lane.account.queue.receive(permits.len(), poll)).await;
+        *asked = None;
+        let error = match received {
             Ok(messages) => {
                 failing = None;
                 lane.well();

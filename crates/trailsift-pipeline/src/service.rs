@@ -28,7 +28,7 @@ use crate::quarantine::Quarantine;
 const SINK_CHECK_INTERVAL: Duration = Duration::from_secs(30);
 /// The longest pause between two attempts to reach a queue at the start.
 const CONNECT_PAUSE: Duration = Duration::from_secs(5);
-/// How much of the drain is kept for giving messages back: a tenth, at most this.
+/// How much of the drain is kept for giving messages back: a fifth, at most this.
 const GIVE_BACK: Duration = Duration::from_secs(3);
 /// The least that best-effort sinks get to write out what they buffer.
 const CLOSE_AT_LEAST: Duration = Duration::from_secs(1);
@@ -54,6 +54,13 @@ pub struct Settings {
     pub max_record: usize,
     /// End once every queue is empty and everything is settled.
     pub until_empty: bool,
+}
+
+impl Settings {
+    /// How much of the drain is kept for giving back what is not settled.
+    pub(crate) fn give_back_time(&self) -> Duration {
+        (self.drain_timeout / 5).min(GIVE_BACK)
+    }
 }
 
 /// One account: its queue, its objects, and what of them is wanted.
@@ -268,12 +275,11 @@ async fn drain(
     shared: &Shared,
     close_by: Instant,
 ) -> LanesEnded {
-    let give_back = (shared.settings.drain_timeout / 10).min(GIVE_BACK);
     tracing::info!(seconds = shared.settings.drain_timeout.as_secs(), "draining");
     // Cancel safety: lanes that did not end in time are joined by the next line.
     tokio::select! {
         ended = join_lanes(lanes) => return ended,
-        () = sleep_until(close_by - give_back) => {}
+        () = sleep_until(close_by - shared.settings.give_back_time()) => {}
     }
     tracing::warn!("the drain's time is over: giving back what is not settled");
     shared.deadline.cancel();

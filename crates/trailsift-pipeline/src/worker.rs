@@ -191,7 +191,8 @@ impl Lane {
         self.park_message(message, Reason::Panic, error).await
     }
 
-    async fn release(&self, lease: &Lease, after: Duration) {
+    /// Gives the message back, if it is still ours to give.
+    pub(crate) async fn release(&self, lease: &Lease, after: Duration) {
         let Some(receipt) = lease.receipt() else { return };
         let released = timeout(RELEASE_TIMEOUT, self.account.queue.release(&receipt, after)).await;
         let error = match released {
