@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use aws_config::SdkConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_s3::Client;
-use aws_sdk_s3::config::ResponseChecksumValidation;
+use aws_sdk_s3::config::{ResponseChecksumValidation, StalledStreamProtectionConfig};
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::primitives::ByteStream;
 use futures::{StreamExt, stream};
@@ -25,11 +25,13 @@ use classify::classify;
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// Until the headers of an answer, the SDK's retries included. The body has no deadline here.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(40);
+/// How long a body may yield nothing. The SDK's own default has changed before.
+const STALL: Duration = Duration::from_secs(20);
 
 /// The buckets of one account and region.
 ///
-/// The SDK ends a body that stays under 1 byte per second for 20 seconds; slower drips are the
-/// reader's to judge. Where S3 knows a checksum of the whole object, a read from its start is
+/// The SDK ends a body that stays under 1 byte per second for 20 seconds while it is read; faster
+/// drips are the reader's to judge. Where S3 knows a checksum of the whole object, a read from its start is
 /// checked against it; a resumed read cannot be, and asks for none.
 pub struct S3Store {
     client: Client,
@@ -50,6 +52,9 @@ impl S3Store {
             .build();
         let config_of_s3 = aws_sdk_s3::config::Builder::from(config)
             .timeout_config(timeouts)
+            .stalled_stream_protection(
+                StalledStreamProtectionConfig::enabled().grace_period(STALL).build(),
+            )
             .response_checksum_validation(ResponseChecksumValidation::WhenSupported)
             // An emulator's host has no subdomain per bucket.
             .force_path_style(config.endpoint_url().is_some())

@@ -87,9 +87,18 @@ impl SqsQueue {
         }
         match (self.status().await, learned) {
             (Ok(status), _) => Ok(status.visibility_timeout),
-            (Err(_), Some(old)) => Ok(old.visibility),
+            (Err(error), Some(old)) => {
+                tracing::debug!(queue = self.url, %error, "keeping the visibility timeout");
+                self.learn(old.visibility);
+                Ok(old.visibility)
+            }
             (Err(error), None) => Err(error),
         }
+    }
+
+    fn learn(&self, visibility: Duration) {
+        let learned = Learned { visibility, at: Instant::now() };
+        *self.visibility.lock().unwrap_or_else(PoisonError::into_inner) = Some(learned);
     }
 
     async fn change_visibility(&self, receipt: &Receipt, seconds: i32) -> Result<(), QueueError> {
@@ -121,8 +130,7 @@ impl Queue for SqsQueue {
         let answer = request.set_attribute_names(Some(names.into())).send().await;
         let answer = answer.map_err(|error| classify(Fault::of(&error)))?;
         let status = read_status(&answer.attributes.unwrap_or_default())?;
-        let learned = Learned { visibility: status.visibility_timeout, at: Instant::now() };
-        *self.visibility.lock().unwrap_or_else(PoisonError::into_inner) = Some(learned);
+        self.learn(status.visibility_timeout);
         Ok(status)
     }
 

@@ -143,6 +143,13 @@ pub(crate) async fn sdk_config() -> SdkConfig {
         .await
 }
 
+/// The same, retrying three times without waiting in between.
+pub(crate) async fn retrying_sdk_config() -> SdkConfig {
+    let retries = RetryConfig::standard().with_max_attempts(3);
+    let retries = retries.with_initial_backoff(Duration::from_millis(1));
+    sdk_config().await.into_builder().retry_config(retries).build()
+}
+
 /// The ports of an account at this endpoint.
 pub(crate) async fn account(endpoint: &str, queue_url: &str) -> Account {
     Connector::over(sdk_config().await).connect(&settings(endpoint, queue_url)).await

@@ -2,7 +2,9 @@ use tokio::time::timeout;
 use trailsift_core::{LogFile, ObjectStore as _, Queue as _, QueueError, StoreError};
 
 use super::*;
-use crate::test_server::{Answer, PATIENCE, QUEUE_URL, TestServer, sdk_config, settings};
+use crate::test_server::{
+    Answer, PATIENCE, QUEUE_URL, TestServer, retrying_sdk_config, sdk_config, settings,
+};
 
 const ATTRIBUTES: &str = r#"{"Attributes":{"VisibilityTimeout":"30"}}"#;
 const ROLE: &str = "arn:aws:iam::111122223333:role/trailsift";
@@ -100,4 +102,20 @@ async fn nobody_listening_is_unavailable_and_names_the_cause() {
     assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
     let text = error.to_string();
     assert!(!text.contains("SECRETTEST") && !text.contains("AKIATEST"), "{text}");
+}
+
+#[tokio::test]
+async fn a_passing_fault_is_retried_and_a_receive_never_is() {
+    let busy = || Answer::new(500, "{}");
+    let answers = [busy(), Answer::new(200, ATTRIBUTES), busy(), busy(), Answer::new(200, "x")];
+    let server = TestServer::start(answers).await;
+    let settings = settings(server.url(), QUEUE_URL);
+    let account = Connector::over(retrying_sdk_config().await).connect(&settings).await;
+    account.queue.status().await.expect("the second answer");
+    assert_eq!(server.requests().len(), 2);
+    let received = account.queue.receive(1, Duration::ZERO).await;
+    assert!(matches!(received, Err(QueueError::Unavailable(_))), "{received:?}");
+    assert_eq!(server.requests().len(), 3);
+    account.store.open(&file(), None).await.expect("the fifth answer");
+    assert_eq!(server.requests().len(), 5);
 }

@@ -194,6 +194,31 @@ async fn a_receive_needs_the_queues_settings_first() {
 }
 
 #[tokio::test]
+async fn an_old_visibility_timeout_is_looked_up_again_and_kept_while_that_fails() {
+    let shorter = r#"{"Attributes":{"VisibilityTimeout":"30"}}"#;
+    let server = TestServer::start([
+        Answer::new(200, ATTRIBUTES),
+        error(500, "InternalFailure", None, "oops"),
+        Answer::new(200, shorter),
+    ])
+    .await;
+    let queue = server.account().await.queue;
+    let seconds = async || queue.visibility().await.expect("known by now").as_secs();
+    let grow_old = || {
+        let mut learned = queue.visibility.lock().expect("no panic while it is held");
+        let learned = learned.as_mut().expect("known by now");
+        learned.at = learned.at.checked_sub(SETTINGS_AGE).expect("a machine up for minutes");
+    };
+    assert_eq!(seconds().await, 300);
+    grow_old();
+    assert_eq!(seconds().await, 300);
+    assert_eq!(seconds().await, 300);
+    assert_eq!(server.requests().len(), 2, "a failed lookup is not repeated at once");
+    grow_old();
+    assert_eq!(seconds().await, 30);
+}
+
+#[tokio::test]
 async fn an_extension_counts_from_its_request_and_is_never_shorter_than_promised() {
     let server = TestServer::start([Answer::new(200, "{}")]).await;
     let queue = server.account().await.queue;
