@@ -4,6 +4,8 @@
 mod queue;
 mod report;
 mod store;
+#[cfg(test)]
+mod tests;
 
 pub use queue::{QueueFactory, QueueUnderTest, queue};
 pub use report::{Gap, Report};
