@@ -21,7 +21,12 @@ pub(crate) fn file_sink(folder: &str) -> String {
 
 /// A file of 200 records, some of them selected.
 pub(crate) fn some_file(seed: u64) -> TrailFile {
-    TrailFile::generate(&FileSpec { seed, records: 200, selected_one_in: 20, ..FileSpec::default() })
+    TrailFile::generate(&FileSpec {
+        seed,
+        records: 200,
+        selected_one_in: 20,
+        ..FileSpec::default()
+    })
 }
 
 pub(crate) fn sorted(mut lines: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
@@ -109,7 +114,10 @@ async fn what_is_not_understood_is_parked_with_its_body_and_the_run_ends_well() 
     assert_eq!(parked.len(), 2);
     assert_eq!(parked[0]["reason"], "bad_notification");
     assert_eq!(parked[0]["body"], "no notification at all");
-    assert_eq!((&parked[1]["reason"], &parked[1]["key"]), (&"bucket_not_allowed".into(), &KEY.into()));
+    assert_eq!(
+        (&parked[1]["reason"], &parked[1]["key"]),
+        (&"bucket_not_allowed".into(), &KEY.into())
+    );
     assert_eq!(stack.backlog().await, (0, 0));
 }
 
@@ -136,9 +144,10 @@ async fn without_its_queue_the_service_says_so_and_ends_with_3() {
     let trailsift = Trailsift::configure(&stack, "startup_timeout = \"2s\"", "");
     let ended = trailsift.run(&[]).ended().await;
     assert_eq!(ended.code, Some(3), "{}", ended.log);
-    let said = ended.log.lines().any(|line| {
-        line.contains("production") && line.contains("queue does not exist")
-    });
+    let said = ended
+        .log
+        .lines()
+        .any(|line| line.contains("production") && line.contains("queue does not exist"));
     assert!(said, "{}", ended.log);
 }
 

@@ -28,9 +28,8 @@ impl Collector {
     ) -> Self {
         let seen = Seen::default();
         let answer: Arc<Answer> = Arc::new(answer);
-        let router = Router::new()
-            .route("/ingest", post(collect))
-            .with_state((Arc::clone(&seen), answer));
+        let router =
+            Router::new().route("/ingest", post(collect)).with_state((Arc::clone(&seen), answer));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("bound").port();
         let mut server = JoinSet::new();

@@ -57,7 +57,9 @@ async fn a_stuck_sink_is_left_at_the_deadline_and_its_message_is_given_back() {
 #[tokio::test]
 #[ignore = "needs LocalStack: cargo xtask test"]
 async fn a_second_signal_ends_at_once() {
-    for (name, signal, code) in [("second-term", Signal::TERM, 143), ("second-int", Signal::INT, 130)] {
+    for (name, signal, code) in
+        [("second-term", Signal::TERM, 143), ("second-int", Signal::INT, 130)]
+    {
         let stack = Stack::create(name, 30).await;
         let collector = Collector::start(|_, _| None).await;
         let trailsift = Trailsift::configure(
@@ -67,7 +69,8 @@ async fn a_second_signal_ends_at_once() {
         );
         stack.put(KEY, some_file(8).gzip()).await;
         let running = trailsift.run(&[]);
-        eventually("the sink is stuck", || async { (collector.requests() > 0).then_some(()) }).await;
+        eventually("the sink is stuck", || async { (collector.requests() > 0).then_some(()) })
+            .await;
         running.signal(signal);
         let draining = || async { running.log().contains("draining").then_some(()) };
         eventually("it drains", draining).await;

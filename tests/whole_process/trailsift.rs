@@ -101,8 +101,7 @@ impl Trailsift {
     /// Status and body of a page of the admin server; `None` while it does not answer.
     pub(crate) async fn get(&self, page: &str) -> Option<(u16, String)> {
         use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-        let mut stream =
-            tokio::net::TcpStream::connect(("127.0.0.1", self.port)).await.ok()?;
+        let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", self.port)).await.ok()?;
         let request = format!("GET {page} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await.ok()?;
         let mut answer = String::new();
@@ -131,7 +130,9 @@ impl Running {
         let ended = tokio::time::timeout(Duration::from_secs(120), self.child.wait_with_output());
         let output = match ended.await {
             Ok(output) => output.expect("it can be waited for"),
-            Err(_) => panic!("it does not end:\n{}", std::fs::read_to_string(log).unwrap_or_default()),
+            Err(_) => {
+                panic!("it does not end:\n{}", std::fs::read_to_string(log).unwrap_or_default())
+            }
         };
         let log = std::fs::read_to_string(log).expect("a log");
         Ended { code: output.status.code(), log, stdout: output.stdout }
@@ -141,14 +142,15 @@ impl Running {
 impl Ended {
     /// The log line with this message.
     pub(crate) fn logged(&self, message: &str) -> Option<Value> {
-        let lines = self.log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        let mut found = lines.filter(|line| line["fields"]["message"] == message);
-        found.next().map(|mut line| line["fields"].take())
+        let mut lines =
+            self.log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines.find(|line| line["message"] == message)
     }
 
     /// What the last line says was done.
     pub(crate) fn totals(&self) -> Value {
-        let stopped = self.logged("stopped").unwrap_or_else(|| panic!("no last line:\n{}", self.log));
+        let stopped =
+            self.logged("stopped").unwrap_or_else(|| panic!("no last line:\n{}", self.log));
         serde_json::from_str(stopped["totals"].as_str().expect("totals")).expect("JSON")
     }
 }
