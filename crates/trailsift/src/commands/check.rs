@@ -71,7 +71,7 @@ fn summary(config: &Config) -> Result<String, fmt::Error> {
         let what = match &sink.kind {
             SinkKind::Stdout => "standard output".to_owned(),
             SinkKind::File(file) => format!("file {}", file.path.display()),
-            SinkKind::Http(http) => format!("http {}", http.url),
+            SinkKind::Http(http) => format!("http {}", origin(&http.url)),
         };
         writeln!(out, "  sink     {name}: {what}")?;
     }
@@ -81,4 +81,9 @@ fn summary(config: &Config) -> Result<String, fmt::Error> {
         Quarantine::Redrive => writeln!(out, "  parked   nowhere: left to the redrive policy")?,
     }
     Ok(out)
+}
+
+/// Scheme, host and port: the path may be a credential, as webhooks have it.
+fn origin(url: &str) -> String {
+    url::Url::parse(url).map_or_else(|_| "-".into(), |url| url.origin().ascii_serialization())
 }

@@ -5,28 +5,27 @@ use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-/// Words in a key or header name that make its value a secret.
-const SECRET_WORDS: [&str; 14] = [
-    "auth",
-    "token",
-    "secret",
-    "password",
-    "passwd",
-    "passphrase",
+/// What in a key or header name makes its value a secret.
+const SECRET_PARTS: [&str; 9] = [
+    "authorization",
+    "authentication",
     "credential",
-    "cookie",
-    "api-key",
-    "api_key",
-    "apikey",
-    "access-key",
-    "private-key",
+    "passphrase",
+    "password",
+    "secret",
     "signature",
+    "token",
+    "cookie",
 ];
+/// The same as whole words: as a part, each is in too many others.
+const SECRET_WORDS: [&str; 5] = ["apikey", "auth", "key", "passwd", "sig"];
 
 /// Whether what stands under this name must be kept out of configuration files and messages.
 pub(super) fn names_a_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    SECRET_WORDS.iter().any(|word| name.contains(word))
+    let mut words = name.split(|c: char| !c.is_ascii_alphanumeric());
+    SECRET_PARTS.iter().any(|part| name.contains(part))
+        || words.any(|word| SECRET_WORDS.contains(&word))
 }
 
 /// A configuration file as read.

@@ -226,7 +226,7 @@ fn endpoint(text: &str) -> Verdict {
     let Ok(url) = Url::parse(text) else { return Ok(()) };
     if is_forbidden(&url) {
         return refuse(
-            format!("points to an address that no event may go to: {text:?}"),
+            "points to an address that nothing may be sent to",
             "link-local and instance metadata addresses are never allowed",
         );
     }

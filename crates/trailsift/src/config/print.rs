@@ -105,9 +105,7 @@ fn sink(f: &mut impl Write, name: &str, config: &SinkConfig) -> fmt::Result {
             let every =
                 file.rotate_every.map(|every| format!("every = \"{}\"", duration_text(every)));
             let rotate: Vec<_> = size.into_iter().chain(every).collect();
-            if !rotate.is_empty() {
-                writeln!(f, "rotate = {{ {} }}", rotate.join(", "))?;
-            }
+            writeln!(f, "rotate = {{ {} }}", rotate.join(", "))?;
             writeln!(f, "compression = \"{}\"", compression(file.compression))?;
         }
         SinkKind::Http(http) => {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use toml::de::DeValue;
 use trailsift_route::Format;
+use trailsift_sinks::{FileSettings, HttpSettings};
 
 use super::findings::{At, Place, names_a_secret};
 use super::kinds::{FilePath, Flag, Integer, OneOf, Size, Span, TableOf};
@@ -39,6 +40,8 @@ pub(super) fn stdout() -> SinkConfig {
 
 const BATCH: BatchConfig =
     BatchConfig { events: 500, bytes: ByteSize::mebibytes(1), linger: Duration::from_millis(200) };
+/// A file does not grow for ever unless it is asked to, with an empty `rotate`.
+const ROTATE_SIZE: ByteSize = ByteSize::mebibytes(256);
 const RETRY: RetryConfig = RetryConfig { deadline: Duration::from_secs(300) };
 
 /// Reads the table of all sinks.
@@ -137,12 +140,14 @@ fn retry(section: &mut Section<'_, '_>) -> Option<RetryConfig> {
 fn file(section: &mut Section<'_, '_>, place: &mut Option<Place>) -> FileConfig {
     let path = section.need("path", FilePath);
     *place = path.as_ref().map(|path| path.place);
-    if let Some(path) = path.as_ref().filter(|path| path.value.file_name().is_none()) {
-        section.scope.findings.error(
-            path.place,
-            format!("`{}` names a folder, not a file", path.value.display()),
-            "",
-        );
+    if let Some(path) = &path {
+        for error in FileSettings::new(&path.value).validate() {
+            section.scope.findings.error(
+                path.place,
+                format!("`{}` {}", error.key, error.problem),
+                "",
+            );
+        }
     }
     let rotate = |section: &mut Section<'_, '_>| {
         let smallest = ByteSize::new(4 << 10);
@@ -150,7 +155,8 @@ fn file(section: &mut Section<'_, '_>, place: &mut Option<Place>) -> FileConfig 
         let every = section.get("every", Span::seconds(1, 366 * 86_400));
         Some((size.map(|at| at.value), every.map(|at| at.value)))
     };
-    let (rotate_size, rotate_every) = section.get_or("rotate", TableOf(rotate), (None, None));
+    let (rotate_size, rotate_every) =
+        section.get_or("rotate", TableOf(rotate), (Some(ROTATE_SIZE), None));
     FileConfig {
         path: path.map_or_else(PathBuf::new, |path| path.value),
         rotate_size,
@@ -174,10 +180,15 @@ fn http(section: &mut Section<'_, '_>) -> HttpConfig {
     let findings = section.scope.findings;
     let url = section.need("url", ENDPOINT);
     let allow_http = section.get_or("allow_http", Flag, false);
-    if let Some(url) = &url
-        && let Err((problem, hint)) = judge_scheme(&url.value, allow_http)
-    {
-        findings.error(url.place, format!("`url` {problem}"), hint);
+    if let Some(url) = &url {
+        if let Err((problem, hint)) = judge_scheme(&url.value, allow_http) {
+            findings.error(url.place, format!("`url` {problem}"), hint);
+        } else {
+            // The sink's own judgement, so that nothing passes here that cannot run.
+            for error in (HttpSettings { allow_http, ..HttpSettings::new(&url.value) }).validate() {
+                findings.error(url.place, format!("`{}` {}", error.key, error.problem), "");
+            }
+        }
     }
     let timeout = section.get_or("timeout", Span::seconds(1, 600), Duration::from_secs(30));
     let connect = section.get("connect_timeout", Span::seconds(1, 600));
@@ -208,7 +219,7 @@ fn http(section: &mut Section<'_, '_>) -> HttpConfig {
             Compression::None,
         ),
         timeout,
-        connect_timeout: connect.map_or(timeout.min(Duration::from_secs(10)), |at| at.value),
+        connect_timeout: connect.map_or(timeout.min(Duration::from_secs(5)), |at| at.value),
         allow_http,
     }
 }

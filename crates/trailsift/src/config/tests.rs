@@ -298,7 +298,10 @@ fn each_mistake_has_one_error_with_its_remedy() {
             "[sink.stdout]\ntype = \"file\"\n",
             "8:1: `sink.stdout.path` is missing (it must be a path)",
         ),
-        ("[sink.stdout]\ntype = \"file\"\npath = \"/\"\n", "10:8: `/` names a folder, not a file"),
+        (
+            "[sink.stdout]\ntype = \"file\"\npath = \"/\"\n",
+            "10:8: `path` must name a file, not a folder",
+        ),
         (
             "[sink.stdout]\ntype = \"http\"\nurl = \"ftp://h/\"\n",
             "10:7: `sink.stdout.url` must begin with https:// (or http://), not \"ftp\"",
@@ -309,7 +312,7 @@ fn each_mistake_has_one_error_with_its_remedy() {
         ),
         (
             "[sink.stdout]\ntype = \"http\"\nurl = \"http://169.254.169.254/\"\nallow_http = true\n",
-            "10:7: `sink.stdout.url` points to an address that no event may go to",
+            "10:7: `sink.stdout.url` points to an address that nothing may be sent to",
         ),
         (
             "[sink.stdout]\ntype = \"http\"\nurl = \"https://h/\"\ntimeout = \"5s\"\nconnect_timeout = \"6s\"\n",
@@ -373,6 +376,7 @@ fn each_mistake_has_one_error_with_its_remedy() {
         ("Authorization = { file = \"/\" }", "the secret file / is no file of at most 64KiB"),
         ("Authorization = { env = \"A\", file = \"b\" }", "a secret has `env` or `file`, not both"),
         ("Authorization = { value = \"hunter2\" }", "unknown key `value`"),
+        ("X-Auth = \"hunter2\"", "the header `X-Auth` is a literal secret"),
         ("Host = \"h\"", "the header `Host` is the sink's own"),
         ("\"a b\" = \"h\"", "\"a b\" is no header name"),
     ] {

@@ -153,10 +153,7 @@ pub(super) fn quarantine(
                     linger: Duration::from_millis(5),
                     ..BatchSettings::default()
                 },
-                retry: RetrySettings {
-                    deadline: QUARANTINE_DEADLINE,
-                    ..RetrySettings::default()
-                },
+                retry: RetrySettings { deadline: QUARANTINE_DEADLINE, ..RetrySettings::default() },
                 ..Decoration::default()
             };
             decorate(Arc::new(FileSink::new("quarantine", file)?), decoration, sink_metrics)
