@@ -105,3 +105,36 @@ pub(super) fn reason_to_skip(path: &Path) -> Option<&'static str> {
     let readable = [".json", ".json.gz", ".json.zst"].iter().any(|ending| name.ends_with(ending));
     (!readable || name.starts_with('.')).then_some("other")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_yield_events_and_skip_what_is_known_to_be_something_else() {
+        const DAY: &str = "us-east-1/2026/11/20";
+        let read = [
+            format!("/data/AWSLogs/111122223333/CloudTrail/{DAY}/a.json.gz"),
+            format!("x/AWSLogs/o-abc/111122223333/CloudTrail/{DAY}/a.json.gz"),
+            // Synchronised from below AWSLogs.
+            format!("./trail/111122223333/CloudTrail/{DAY}/a.json.gz"),
+            "111122223333_CloudTrail_us-east-1_20261120T1005Z_abcdefghijklmnop.json.gz".into(),
+            "export.json".into(),
+            "export.json.zst".into(),
+        ];
+        for path in read {
+            assert_eq!(reason_to_skip(Path::new(&path)), None, "{path}");
+        }
+        for (path, reason) in [
+            (format!("t/AWSLogs/111122223333/CloudTrail-Digest/{DAY}/a.json.gz"), "digest"),
+            (format!("t/111122223333/CloudTrail-Insight/{DAY}/a.json.gz"), "insight"),
+            (format!("t/AWSLogs/111122223333/elasticloadbalancing/{DAY}/a.log.gz"), "unknown"),
+            ("111122223333_CloudTrail-Digest_us-east-1_t_us-east-1_x.json.gz".into(), "digest"),
+            ("README.txt".into(), "other"),
+            (".hidden.json".into(), "other"),
+            ("events.log.gz".into(), "other"),
+        ] {
+            assert_eq!(reason_to_skip(Path::new(&path)), Some(reason), "{path}");
+        }
+    }
+}
