@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use crate::process::Running;
 use crate::ui::Ui;
 use crate::{cargo, localstack};
 
@@ -53,16 +54,12 @@ pub(crate) async fn run(ui: &Ui, options: &Options) -> anyhow::Result<ExitCode> 
         arguments.extend(options.arguments.iter().map(String::as_str));
         let shown = format!("cargo {}", arguments.join(" "));
         ui.note(&format!("\n$ {shown}"));
-        // Not in a group of its own: the tests share the terminal with us, Ctrl-C included.
         let mut command = cargo::command();
-        command
-            .args(&arguments)
-            .envs(localstack::environment(localstack.endpoint()))
-            .kill_on_drop(true);
+        command.args(&arguments).envs(localstack::environment(localstack.endpoint()));
         for name in localstack::FOREIGN_SETTINGS {
             command.env_remove(name);
         }
-        if !command.status().await?.success() {
+        if !Running::spawn(&mut command)?.wait().await?.success() {
             failed.push(shown);
         }
     }
