@@ -3,6 +3,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use trailsift_pipeline::Budget;
 use trailsift_route::{Format, RouteSpec};
 
 use super::ByteSize;
@@ -47,10 +48,10 @@ pub struct Service {
 }
 
 impl Service {
-    /// What one worker must be able to hold, in bytes: the record it splits, the same record on
-    /// its way to the sinks, and its buffers.
+    /// What one worker must be able to hold, in bytes.
     pub fn memory_per_worker(&self) -> u64 {
-        self.max_record.bytes().saturating_mul(2).saturating_add(1 << 20)
+        let max_record = usize::try_from(self.max_record.bytes()).unwrap_or(usize::MAX / 4);
+        Budget::least_share(max_record) as u64
     }
 
     /// How many workers the memory budget feeds: [`Service::workers`], or fewer.
