@@ -1,5 +1,4 @@
-//! What a person runs from the README: `cargo xtask demo` and `cargo xtask test`. Both do all the
-//! set-up themselves, LocalStack included, and leave nothing running.
+#![doc = include_str!("../README.md")]
 
 mod cargo;
 mod demo;

@@ -98,7 +98,7 @@ pub struct Expected {
     pub selected_records: Vec<Bytes>,
 }
 
-/// A bucket's objects in the order of their delivery, and the answer.
+/// A bucket's objects, each to be stored once, and the answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fleet {
     /// The objects.
