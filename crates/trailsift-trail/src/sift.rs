@@ -137,6 +137,8 @@ pub struct Sifter {
     found: Vec<Found>,
     held_bytes: usize,
     counts: Counts,
+    /// The counts when something was last taken early: what a fault of the whole object leaves.
+    released: Counts,
     /// The document broke a rule. It is reported once the stream is verified to its end: a damaged
     /// stream is the truer name for broken JSON, and delivers nothing.
     broken: Option<SplitFault>,
@@ -159,6 +161,7 @@ impl Sifter {
             found: Vec::new(),
             held_bytes: 0,
             counts: Counts::default(),
+            released: Counts::default(),
             broken: None,
             damaged: None,
             outcome: None,
@@ -231,6 +234,9 @@ impl Sifter {
     /// further on; earlier only when told [`Progress::Full`].
     pub fn take(&mut self) -> Vec<Found> {
         self.held_bytes = 0;
+        if !self.found.is_empty() {
+            self.released = self.counts;
+        }
         std::mem::take(&mut self.found)
     }
 
@@ -339,15 +345,11 @@ impl Sifter {
         }
     }
 
-    /// The object as a whole is at fault: what was found in it and not yet taken is taken back.
+    /// The object as a whole is at fault: nothing of it counts but what was released before.
     fn object_fault(&mut self, reason: Reason, detail: String) -> ObjectFault {
-        for found in self.take() {
-            self.counts.seen -= 1;
-            match found {
-                Found::Record(_) => self.counts.selected -= 1,
-                Found::Fault(_) => self.counts.quarantined -= 1,
-            }
-        }
+        self.found.clear();
+        self.held_bytes = 0;
+        self.counts = self.released;
         ObjectFault { reason, detail, data: Bytes::copy_from_slice(&self.head) }
     }
 }
