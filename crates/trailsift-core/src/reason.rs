@@ -17,10 +17,6 @@ pub enum Reason {
     DeletedVersion,
     /// S3 refuses to let us read the object.
     AccessDenied,
-    /// The key that encrypts the object cannot be used.
-    KmsDenied,
-    /// The bucket belongs to another account than the configured owner.
-    OwnerMismatch,
     /// The object is in an archive tier and would have to be restored first.
     Archived,
     /// The bucket answers from another region than the configured one.
@@ -87,8 +83,6 @@ impl Reason {
             Self::ObjectMissing => "object_missing",
             Self::DeletedVersion => "deleted_version",
             Self::AccessDenied => "access_denied",
-            Self::KmsDenied => "kms_denied",
-            Self::OwnerMismatch => "owner_mismatch",
             Self::Archived => "archived",
             Self::WrongRegion => "wrong_region",
             Self::Unreadable => "unreadable",

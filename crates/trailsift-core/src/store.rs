@@ -120,11 +120,14 @@ impl StoreError {
             Self::NotFound(_) => Some(Reason::ObjectMissing),
             Self::DeletedVersion(_) => Some(Reason::DeletedVersion),
             Self::Denied(_) => Some(Reason::AccessDenied),
-            Self::KmsDenied(_) => Some(Reason::KmsDenied),
             Self::WrongRegion { .. } => Some(Reason::WrongRegion),
             Self::Archived(_) => Some(Reason::Archived),
-            Self::Changed(_) | Self::Interrupted(_) => Some(Reason::Unreadable),
-            Self::Throttled { .. } | Self::Unavailable(_) => None,
+            Self::Changed(_) => Some(Reason::Unreadable),
+            // The network's fault, the service's, or the key's, and with it every object's.
+            Self::KmsDenied(_)
+            | Self::Interrupted(_)
+            | Self::Throttled { .. }
+            | Self::Unavailable(_) => None,
         }
     }
 }

@@ -1,8 +1,11 @@
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, timeout_at};
 use trailsift_core::{Queue, QueueError, Receipt};
 
 use crate::lease::Lease;
@@ -25,7 +28,7 @@ pub(crate) enum NotDeleted {
     Refused(String),
 }
 
-/// Deletes settled messages in batches. Cheap to clone; the task ends with its last clone.
+/// Deletes settled messages in batches. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Acker(mpsc::Sender<Request>);
 
@@ -36,8 +39,8 @@ struct Request {
 }
 
 impl Acker {
-    /// The handle, and the task that somebody must run.
-    pub(crate) fn new(queue: Arc<dyn Queue>) -> (Self, impl Future<Output = ()> + Send) {
+    /// The handle, and the work that somebody must poll for as long as the handle is used.
+    pub(crate) fn new(queue: Arc<dyn Queue>) -> (Self, impl Future<Output = Infallible> + Send) {
         let (sender, receiver) = mpsc::channel(BATCH * 10);
         (Self(sender), run(queue, receiver))
     }
@@ -51,24 +54,36 @@ impl Acker {
     }
 }
 
-async fn run(queue: Arc<dyn Queue>, mut requests: mpsc::Receiver<Request>) {
+async fn run(queue: Arc<dyn Queue>, mut requests: mpsc::Receiver<Request>) -> Infallible {
+    // What failed waits here for its time; new requests go first, so that a message that cannot be
+    // deleted keeps no other one waiting.
+    let mut again: VecDeque<(Instant, Request)> = VecDeque::new();
     let mut batch = Vec::with_capacity(BATCH);
     loop {
-        if batch.is_empty() && requests.recv_many(&mut batch, BATCH).await == 0 {
-            return;
+        let first = match again.front() {
+            None => Ok(requests.recv_many(&mut batch, BATCH).await),
+            Some((due, _)) => timeout_at(*due, requests.recv_many(&mut batch, BATCH)).await,
+        };
+        if first == Ok(0) {
+            // No handle is left, and with it nobody who waits for an answer.
+            return pending().await;
         }
         let full_at = Instant::now() + LINGER;
-        while batch.len() < BATCH {
+        while !batch.is_empty() && batch.len() < BATCH {
             let room = BATCH - batch.len();
             match timeout_at(full_at, requests.recv_many(&mut batch, room)).await {
                 Ok(0) | Err(_) => break,
                 Ok(_) => {}
             }
         }
-        batch = delete(&*queue, batch).await;
-        if !batch.is_empty() {
-            sleep(RETRY).await;
+        while batch.len() < BATCH
+            && let Some((_, request)) = again.pop_front_if(|(due, _)| *due <= Instant::now())
+        {
+            batch.push(request);
         }
+        let failed = delete(&*queue, std::mem::take(&mut batch)).await;
+        let due = Instant::now() + RETRY;
+        again.extend(failed.into_iter().map(|request| (due, request)));
     }
 }
 

@@ -1,5 +1,6 @@
 use std::error::Error;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::join_all;
 use trailsift_core::{
@@ -9,6 +10,7 @@ use trailsift_route::Format;
 use trailsift_trail::{FaultyRecord, Found};
 
 use crate::obligation::{Obligation, Obligations};
+use crate::patience::Patience;
 use crate::quarantine::{Parcel, Quarantine};
 
 /// A sink as the routes reach it.
@@ -24,11 +26,20 @@ pub struct Outlet {
     pub required: bool,
 }
 
+/// A required sink, and how long messages have been waiting for it.
+#[derive(Debug)]
+pub(crate) struct Desk {
+    pub(crate) outlet: Outlet,
+    patience: Patience,
+}
+
 /// Some records are neither acknowledged nor parked: the message must come again.
 #[derive(Debug, thiserror::Error)]
 #[error("{what}")]
 pub(crate) struct Undelivered {
     pub(crate) what: String,
+    /// The least wait that the other side asks for.
+    pub(crate) after: Duration,
     /// A sink is gone for good: the process should end.
     pub(crate) fatal: bool,
 }
@@ -41,13 +52,23 @@ pub(crate) struct Origin<'a> {
 }
 
 /// Takes what was found in a file to the sinks and to the quarantine.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Dispatcher {
-    pub(crate) outlets: Arc<[Outlet]>,
+    pub(crate) desks: Vec<Desk>,
     pub(crate) quarantine: Quarantine,
 }
 
 impl Dispatcher {
+    pub(crate) fn new(outlets: Vec<Outlet>, quarantine: Quarantine) -> Self {
+        let desk = |outlet| Desk { outlet, patience: Patience::default() };
+        Self { desks: outlets.into_iter().map(desk).collect(), quarantine }
+    }
+
+    /// Every outlet.
+    pub(crate) fn outlets(&self) -> impl Iterator<Item = &Outlet> {
+        self.desks.iter().map(|desk| &desk.outlet)
+    }
+
     /// `Ok` when every selected record is acknowledged by every required sink that it is routed
     /// to, or parked because that sink will never take it, and every faulty record is parked.
     pub(crate) async fn deliver(
@@ -65,10 +86,9 @@ impl Dispatcher {
                 Found::Fault(record) => faulty.push((owed.incur(), record)),
             }
         }
-        let writes = self.outlets.iter().filter_map(|outlet| {
-            let consignment = Consignment::load(outlet, &records, source, &owed);
-            (!consignment.batch.entries.is_empty())
-                .then(|| self.consign(outlet, consignment, origin))
+        let writes = self.desks.iter().filter_map(|desk| {
+            let consignment = Consignment::load(&desk.outlet, &records, source, &owed);
+            (!consignment.batch.entries.is_empty()).then(|| self.consign(desk, consignment, origin))
         });
         let (written, parked) =
             futures::join!(join_all(writes), self.park_faulty(faulty, source, origin));
@@ -77,36 +97,43 @@ impl Dispatcher {
         match trouble {
             Some(trouble) => Err(trouble),
             None if owed.all_settled() => Ok(()),
-            None => Err(Undelivered {
-                what: "a record was neither acknowledged nor parked".into(),
-                fatal: false,
-            }),
+            None => Err(Undelivered::new("a record was neither acknowledged nor parked")),
         }
     }
 
     async fn consign(
         &self,
-        outlet: &Outlet,
+        desk: &Desk,
         consignment: Consignment,
         origin: Origin<'_>,
     ) -> Result<(), Undelivered> {
         let Consignment { batch, mut owed } = consignment;
-        let outcome = outlet.sink.write(&batch).await;
+        let outlet = &desk.outlet;
+        // Cancel safety: a write that is given up acknowledges nothing; its events come again with
+        // their message, and at worst are there twice.
+        let outcome = tokio::select! {
+            outcome = outlet.sink.write(&batch) => outcome,
+            () = desk.patience.run_out() => {
+                let name = outlet.sink.name();
+                return Err(Undelivered::new(format!(
+                    "sink {name} acknowledges nothing: waiting for it with one message only"
+                )));
+            }
+        };
         if !outlet.required {
             // Best effort: the sink counts and names what it drops; nothing waits for it.
             return Ok(());
         }
         let outcome = outcome.map_err(|error| undelivered(outlet, &error))?;
+        desk.patience.renew();
         let mut trouble: Result<(), Undelivered> = Ok(());
         for failure in outcome.failures {
             let obligation = owed.get_mut(failure.index).and_then(Option::take);
             let (Some(entry), Some(obligation)) = (batch.entries.get(failure.index), obligation)
             else {
                 // A sink that names entries that it was not given is not to be believed.
-                return Err(Undelivered {
-                    what: format!("sink {} answered for an unknown entry", outlet.sink.name()),
-                    fatal: false,
-                });
+                let name = outlet.sink.name();
+                return Err(Undelivered::new(format!("sink {name} answered for an unknown entry")));
             };
             let Disposition::Poison { reason } = failure.error.disposition else {
                 // A fatal error among them is the one that matters.
@@ -196,15 +223,25 @@ pub(crate) fn parcel_of<'a>(source: &'a Source, origin: Origin<'a>) -> Parcel<'a
     }
 }
 
+impl Undelivered {
+    fn new(what: impl Into<String>) -> Self {
+        Self { what: what.into(), after: Duration::ZERO, fatal: false }
+    }
+}
+
 fn undelivered(outlet: &Outlet, error: &SinkError) -> Undelivered {
     Undelivered {
         what: format!("sink {}: {}", outlet.sink.name(), chain(error)),
+        after: match error.disposition {
+            Disposition::Retry { after } => after.unwrap_or_default(),
+            Disposition::Poison { .. } | Disposition::Fatal => Duration::ZERO,
+        },
         fatal: error.disposition == Disposition::Fatal,
     }
 }
 
 fn not_parked(error: &crate::quarantine::NotParked) -> Undelivered {
-    Undelivered { what: chain(error), fatal: false }
+    Undelivered::new(chain(error))
 }
 
 /// An error with its causes, in one line.

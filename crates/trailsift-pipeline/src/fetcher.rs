@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt as _;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout_at};
 use trailsift_core::{Body, LogFile, ObjectStore, Resume, StoreError};
 
 use crate::metrics::PipelineMetrics;
@@ -11,6 +11,8 @@ use crate::metrics::PipelineMetrics;
 const RESUMES: u32 = 3;
 /// How long a body may send nothing before it counts as broken.
 const STALL: Duration = Duration::from_secs(30);
+/// How long one chunk (512 KiB, unless the object ends) may take: a body that drips is broken too.
+const FILL: Duration = Duration::from_secs(120);
 /// The pause before the first resume; it doubles.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -57,8 +59,10 @@ impl<'a> Reading<'a> {
     pub(crate) async fn next(&mut self, wanted: usize) -> Result<Option<Vec<Bytes>>, StoreError> {
         let mut parts = Vec::new();
         let mut length = 0;
+        let mut fill_by = Instant::now() + FILL;
         while length < wanted && !self.ended {
-            match timeout(STALL, self.body.next()).await {
+            let give_up = fill_by.min(Instant::now() + STALL);
+            match timeout_at(give_up, self.body.next()).await {
                 Ok(Some(Ok(part))) => {
                     self.offset += part.len() as u64;
                     length += part.len();
@@ -71,8 +75,9 @@ impl<'a> Reading<'a> {
                 }
                 Ok(None) => self.ended = true,
                 Err(_) => {
-                    let stall = format!("no byte came for {} s", STALL.as_secs());
-                    self.resume(StoreError::Interrupted(stall)).await?;
+                    let slow = format!("the body stalled or dripped at byte {}", self.offset);
+                    self.resume(StoreError::Interrupted(slow)).await?;
+                    fill_by = Instant::now() + FILL;
                 }
             }
         }

@@ -14,6 +14,7 @@ mod listener;
 mod metrics;
 mod object;
 mod obligation;
+mod patience;
 mod quarantine;
 mod service;
 mod worker;

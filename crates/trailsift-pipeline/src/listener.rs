@@ -103,7 +103,9 @@ async fn receive_all<'a>(
     asked: &mut Option<Receive<'a>>,
 ) -> Result<(), QueueError> {
     let until_empty = lane.shared.settings.until_empty;
-    let poll = if until_empty { SHORT_POLL } else { LONG_POLL };
+    let longest = if until_empty { SHORT_POLL } else { LONG_POLL };
+    // A lease counts from when its receive was asked for: a poll must not use it up.
+    let poll = longest.min(Duration::from_secs((visibility / 2).as_secs().max(1)));
     let mut failing: Option<(Instant, u32)> = None;
     let mut looked_empty = 0;
     loop {
@@ -113,33 +115,26 @@ async fn receive_all<'a>(
         let mut permits = free_workers(free).await;
         let received = asked.insert(lane.account.queue.receive(permits.len(), poll)).await;
         *asked = None;
-        let error = match received {
+        let looked = match received {
             Ok(messages) => {
-                failing = None;
-                lane.well();
                 let idle = messages.is_empty() && lane.in_flight.len() == 0;
                 for message in messages {
                     start(lane, message, visibility, permits.pop(), workers);
                 }
                 drop(permits);
-                if !(until_empty && idle) {
-                    looked_empty = 0;
-                    continue;
+                if until_empty && idle { lane.looks_empty().await } else { Ok(false) }
+            }
+            Err(error) => Err(error),
+        };
+        let error = match looked {
+            Ok(empty) => {
+                failing = None;
+                lane.well();
+                looked_empty = if empty { looked_empty + 1 } else { 0 };
+                if looked_empty == EMPTY_LOOKS {
+                    return Ok(());
                 }
-                match lane.account.queue.status().await {
-                    Ok(status) if status.visible + status.in_flight + status.delayed == 0 => {
-                        looked_empty += 1;
-                        if looked_empty == EMPTY_LOOKS {
-                            return Ok(());
-                        }
-                        continue;
-                    }
-                    Ok(_) => {
-                        looked_empty = 0;
-                        continue;
-                    }
-                    Err(error) => error,
-                }
+                continue;
             }
             Err(error) => error,
         };
@@ -150,6 +145,14 @@ async fn receive_all<'a>(
             return Err(error);
         }
         sleep(full_jitter(attempt, LONGEST_PAUSE)).await;
+    }
+}
+
+impl Lane {
+    /// Whether the queue says that it holds nothing, for us or for anybody else.
+    async fn looks_empty(&self) -> Result<bool, QueueError> {
+        let status = self.account.queue.status().await?;
+        Ok(status.visible + status.in_flight + status.delayed == 0)
     }
 }
 

@@ -18,6 +18,11 @@ const MISSING_ATTEMPTS: u32 = 3;
 const RESTARTS: u32 = 3;
 /// The longest wait before a message whose object failed comes again.
 const LONGEST_WAIT: Duration = Duration::from_secs(5 * 60);
+/// The least wait after a refusal: somebody has to change a policy, and all attempts must not be
+/// spent within the minute in which one is being changed.
+const REFUSED_WAIT: Duration = Duration::from_secs(60);
+/// The longest wait that the other side is granted when it asks for one.
+const LONGEST_ASKED: Duration = Duration::from_secs(60 * 60);
 
 /// What became of one object of a message.
 #[derive(Debug)]
@@ -58,8 +63,9 @@ impl Lane {
         };
         let read = match self.read(&file, origin).await {
             Ok(read) => read,
-            Err(Broken::Undelivered(Undelivered { what, fatal })) => {
-                let after = full_jitter(origin.message.receive_count, LONGEST_WAIT);
+            Err(Broken::Undelivered(Undelivered { what, fatal, after })) => {
+                let after = full_jitter(origin.message.receive_count, LONGEST_WAIT)
+                    .max(after.min(LONGEST_ASKED));
                 return Outcome::Retry { after, error: what, fatal };
             }
             Err(Broken::Store(error)) => return self.not_read(&file, &error, origin).await,
@@ -122,12 +128,13 @@ impl Lane {
             }
             return outcome;
         }
-        let asked = match error.disposition() {
-            Disposition::Retry { after } => after.unwrap_or_default(),
+        let least = match (error, error.disposition()) {
+            (StoreError::Denied(_) | StoreError::WrongRegion { .. }, _) => REFUSED_WAIT,
+            (_, Disposition::Retry { after }) => after.unwrap_or_default().min(LONGEST_ASKED),
             _ => Duration::ZERO,
         };
         Outcome::Retry {
-            after: full_jitter(attempt, LONGEST_WAIT).max(asked.min(LONGEST_WAIT)),
+            after: full_jitter(attempt, LONGEST_WAIT).max(least),
             error: format!("{file}: {}", chain(error)),
             fatal: false,
         }

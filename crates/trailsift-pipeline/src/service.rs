@@ -32,6 +32,8 @@ const CONNECT_PAUSE: Duration = Duration::from_secs(5);
 const GIVE_BACK: Duration = Duration::from_secs(3);
 /// The least that best-effort sinks get to write out what they buffer.
 const CLOSE_AT_LEAST: Duration = Duration::from_secs(1);
+/// Below this a visibility timeout is worth a warning.
+const SHORT_VISIBILITY: Duration = Duration::from_secs(30);
 /// A queue that says less than this hides messages too briefly to work on them.
 const LEAST_VISIBILITY: Duration = Duration::from_secs(1);
 
@@ -162,7 +164,7 @@ impl Service {
         let shared = Shared {
             settings,
             budget,
-            dispatcher: Dispatcher { outlets: outlets.into(), quarantine },
+            dispatcher: Dispatcher::new(outlets, quarantine),
             cpu,
             clock,
             metrics,
@@ -190,31 +192,28 @@ impl Service {
         }
         drop(reached);
         let mut checks = JoinSet::new();
-        for outlet in shared.dispatcher.outlets.iter().filter(|outlet| outlet.required) {
+        for outlet in shared.dispatcher.outlets().filter(|outlet| outlet.required) {
             checks.spawn(watch_sink(Arc::clone(&outlet.sink), shared.health.clone()));
         }
 
-        let drained = tokio::select! {
-            ended = join_lanes(&mut lanes) => Some(ended),
+        let mut ended = LanesEnded::default();
+        // Cancel safety: what was joined when another arm wins is in `ended`.
+        let by_itself = tokio::select! {
+            () = join_lanes(&mut lanes, &shared, &mut ended) => true,
             () = no_account_in_time(first_reached, shared.settings.startup_timeout) => {
                 stop.cancel();
-                Some(join_lanes(&mut lanes).await)
+                true
             }
-            () = stop.cancelled() => None,
-            () = shared.failed.cancelled() => None,
+            () = stop.cancelled() => false,
+            () = shared.failed.cancelled() => false,
         };
-        let close_by;
-        let ended = match drained {
-            Some(ended) => {
-                close_by = Instant::now() + shared.settings.drain_timeout;
-                ended
-            }
-            None => {
-                stop.cancel();
-                close_by = Instant::now() + shared.settings.drain_timeout;
-                drain(&mut lanes, &shared, close_by).await
-            }
-        };
+        let close_by = Instant::now() + shared.settings.drain_timeout;
+        if by_itself {
+            join_lanes(&mut lanes, &shared, &mut ended).await;
+        } else {
+            stop.cancel();
+            drain(&mut lanes, &shared, close_by, &mut ended).await;
+        }
         checks.shutdown().await;
         close_sinks(&shared, close_by.max(Instant::now() + CLOSE_AT_LEAST)).await;
         let failure = shared.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -236,8 +235,7 @@ enum AccountEnded {
     Failed(String),
 }
 
-async fn join_lanes(lanes: &mut JoinSet<AccountEnded>) -> LanesEnded {
-    let mut all = LanesEnded::default();
+async fn join_lanes(lanes: &mut JoinSet<AccountEnded>, shared: &Shared, all: &mut LanesEnded) {
     while let Some(ended) = lanes.join_next().await {
         match ended {
             Ok(AccountEnded::Served) => all.served += 1,
@@ -245,10 +243,10 @@ async fn join_lanes(lanes: &mut JoinSet<AccountEnded>) -> LanesEnded {
                 all.unreachable.insert(account, error);
             }
             Ok(AccountEnded::Failed(error)) => all.failed.push(error),
-            Err(error) => all.failed.push(format!("an account's task ended abnormally: {error}")),
+            // Others would go on, and nobody would notice: better to end, and be started again.
+            Err(error) => shared.fail(&format!("an account's task ended abnormally: {error}")),
         }
     }
-    all
 }
 
 fn summarise(ended: LanesEnded, failure: Option<String>, ordered: bool) -> Ended {
@@ -274,22 +272,23 @@ async fn drain(
     lanes: &mut JoinSet<AccountEnded>,
     shared: &Shared,
     close_by: Instant,
-) -> LanesEnded {
+    ended: &mut LanesEnded,
+) {
     tracing::info!(seconds = shared.settings.drain_timeout.as_secs(), "draining");
-    // Cancel safety: lanes that did not end in time are joined by the next line.
+    // Cancel safety: what was joined so far is in `ended`, the others are joined below.
     tokio::select! {
-        ended = join_lanes(lanes) => return ended,
+        () = join_lanes(lanes, shared, ended) => return,
         () = sleep_until(close_by - shared.settings.give_back_time()) => {}
     }
     tracing::warn!("the drain's time is over: giving back what is not settled");
     shared.deadline.cancel();
-    if let Ok(ended) = timeout_at(close_by, join_lanes(lanes)).await {
-        return ended;
+    if timeout_at(close_by, join_lanes(lanes, shared, ended)).await.is_ok() {
+        return;
     }
     lanes.abort_all();
     let left = "the drain deadline passed before every message was given back: \
                 those left come again when their leases end";
-    LanesEnded { failed: vec![left.into()], ..LanesEnded::default() }
+    ended.failed.push(left.into());
 }
 
 async fn no_account_in_time(mut first_reached: watch::Receiver<bool>, startup_timeout: Duration) {
@@ -302,18 +301,22 @@ async fn no_account_in_time(mut first_reached: watch::Receiver<bool>, startup_ti
 
 async fn close_sinks(shared: &Shared, by: Instant) {
     let quarantine = shared.dispatcher.quarantine.as_sink();
-    let outlets = shared.dispatcher.outlets.iter().map(|outlet| &outlet.sink);
+    let outlets = shared.dispatcher.outlets().map(|outlet| &outlet.sink);
     let closing = join_all(outlets.chain(quarantine).map(|sink| sink.close()));
     if timeout_at(by, closing).await.is_err() {
-        tracing::warn!("some best-effort events were not written before the end");
+        tracing::warn!("a sink could not be closed in time: best-effort events may be lost");
     }
 }
 
 async fn watch_sink(sink: Arc<dyn Sink>, health: Health) {
     let part = format!("sink {}", sink.name());
+    health.set(&part, Some("not checked yet".into()));
     let mut was_ill = false;
     loop {
-        let trouble = sink.check().await.err().map(|error| crate::dispatcher::chain(&error));
+        let trouble = match timeout(SINK_CHECK_INTERVAL, sink.check()).await {
+            Ok(checked) => checked.err().map(|error| crate::dispatcher::chain(&error)),
+            Err(_) => Some("the check does not end".into()),
+        };
         match (&trouble, was_ill) {
             (Some(error), false) => tracing::warn!(sink = sink.name(), %error, "sink not ready"),
             (None, true) => tracing::info!(sink = sink.name(), "sink ready again"),
@@ -353,8 +356,12 @@ async fn run_account(
         in_flight: InFlight::default(),
     });
     let visibility = status.visibility_timeout.max(LEAST_VISIBILITY);
-    // The acker ends with the last lane handle, which the listener drops when its workers are done.
-    let (listened, ()) = futures::join!(listen(lane, visibility, stop), acking);
+    // When the workers are done nobody waits for the acker: what it still has in hand was given
+    // back, and a slow delete must not keep the drain.
+    let listened = tokio::select! {
+        listened = listen(lane, visibility, stop) => listened,
+        never = acking => match never {},
+    };
     match listened {
         Ok(()) => AccountEnded::Served,
         Err(error) => AccountEnded::Failed(format!("account {name}: {error}")),
@@ -415,6 +422,13 @@ fn note_queue(account: &Account, status: &QueueStatus, shared: &Shared) {
              raise its maxReceiveCount"
         ),
         Some(_) => {}
+    }
+    if status.visibility_timeout < SHORT_VISIBILITY {
+        tracing::warn!(
+            account = account.name,
+            visibility_timeout_seconds = status.visibility_timeout.as_secs(),
+            "the queue hides messages only briefly: a short pause of this process means duplicates"
+        );
     }
 }
 

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt as _;
+use prometheus::IntGauge;
 use tokio::time::timeout;
 use trailsift_core::{Message, Reason};
 use trailsift_trail::{Notification, Notified, NotifiedObject, decode};
@@ -16,8 +17,24 @@ use crate::service::Lane;
 
 /// The longest wait before a message that failed comes again.
 const LONGEST_WAIT: Duration = Duration::from_secs(5 * 60);
-/// How long giving a message back may take: at the end of a drain there is no more time.
+/// How long giving a message back may take.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Counts a message as in flight until it is dropped, however its worker ends.
+struct InFlightGauge(IntGauge);
+
+impl InFlightGauge {
+    fn new(gauge: IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for InFlightGauge {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
 
 /// What is to become of a message.
 #[derive(Debug, PartialEq, Eq)]
@@ -35,8 +52,8 @@ pub(crate) async fn handle(
     ticket: Ticket,
     visibility: Duration,
 ) {
-    let in_flight = lane.shared.metrics.in_flight.with_label_values(&[&lane.account.name]);
-    in_flight.inc();
+    let _in_flight =
+        InFlightGauge::new(lane.shared.metrics.in_flight.with_label_values(&[&lane.account.name]));
     let lease = Arc::clone(&ticket.lease);
     let mut kind = "unrecognised";
     let work = async {
@@ -69,12 +86,12 @@ pub(crate) async fn handle(
         never = lease.keep(&*lane.account.queue, visibility, &lane.shared.metrics) => match never {},
         () = lane.shared.deadline.cancelled() => ("released", Some(Duration::ZERO)),
     };
+    // Before the release: a redelivery that it causes is a delivery of its own.
+    drop(ticket);
     if let Some(after) = release {
         lane.release(&lease, after).await;
     }
     lane.shared.metrics.messages.with_label_values(&[&lane.account.name, kind, outcome]).inc();
-    in_flight.dec();
-    drop(ticket);
 }
 
 impl Lane {
@@ -96,6 +113,7 @@ impl Lane {
     /// its neighbours waiting.
     async fn settle_all(&self, notified: Notified, message: &Message) -> Verdict {
         let origin = Origin { account: &self.account.name, message };
+        self.count_object("notified", "", notified.ignored);
         self.count_object("skipped", "not_created", notified.ignored);
         let mut wait: Option<Duration> = None;
         for object in notified.objects {
@@ -194,7 +212,9 @@ impl Lane {
     /// Gives the message back, if it is still ours to give.
     pub(crate) async fn release(&self, lease: &Lease, after: Duration) {
         let Some(receipt) = lease.receipt() else { return };
-        let released = timeout(RELEASE_TIMEOUT, self.account.queue.release(&receipt, after)).await;
+        // At the end of a drain the last poll may have to be given back too, in the same time.
+        let limit = RELEASE_TIMEOUT.min(self.shared.settings.give_back_time() / 2);
+        let released = timeout(limit, self.account.queue.release(&receipt, after)).await;
         let error = match released {
             Ok(Ok(())) => return,
             Ok(Err(error)) => error.to_string(),
