@@ -132,11 +132,9 @@ impl Step {
             self.told.set(Instant::now());
             let count = self.total.map(|total| format!(" {}/{total}", self.count.get()));
             let elapsed = self.started.elapsed().as_secs();
-            self.ui.note(&format!(
-                "    {}{} after {elapsed} s {text}",
-                self.label,
-                count.unwrap_or_default()
-            ));
+            let colon = if text.is_empty() { "" } else { ": " };
+            let count = count.unwrap_or_default();
+            self.ui.note(&format!("    {}{count} after {elapsed} s{colon}{text}", self.label));
         }
     }
 

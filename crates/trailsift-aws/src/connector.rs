@@ -59,8 +59,12 @@ impl std::fmt::Debug for Connector {
 impl Connector {
     /// Reads the environment as every AWS tool does: variables, profiles, container and instance
     /// metadata. Missing credentials show at the first call, not here.
-    pub async fn load() -> Self {
-        let mut loader = aws_config::defaults(BehaviorVersion::latest());
+    ///
+    /// `region` serves the calls that get credentials and belong to no account yet; naming it keeps
+    /// the SDK from asking the instance metadata for one, which takes seconds where there is none.
+    pub async fn load(region: &str) -> Self {
+        let mut loader =
+            aws_config::defaults(BehaviorVersion::latest()).region(Region::new(region.to_owned()));
         if let Ok(name) = AppName::new(NAME) {
             loader = loader.app_name(name);
         }

@@ -22,7 +22,7 @@ Exit codes:
 /// keeps the events that its routes select (by default CodeGuru Reviewer's) and delivers them to
 /// sinks, byte for byte and without losing one.
 #[derive(Debug, Parser)]
-#[command(name = "trailsift", version, after_help = EXIT_CODES, disable_help_subcommand = true)]
+#[command(name = "trailsift", version, after_help = EXIT_CODES)]
 pub struct Cli {
     /// Before or after the command.
     #[command(flatten)]

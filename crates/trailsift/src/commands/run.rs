@@ -50,7 +50,7 @@ async fn serve(config: &Config, until_empty: bool) -> anyhow::Result<Exit> {
 
     let sinks = wiring::sinks(config, &sink_metrics)?;
     let quarantine =
-        wiring::quarantine(config, &sinks, clock.clone(), metrics.clone(), &sink_metrics)?;
+        wiring::quarantine(config, &sinks, clock.clone(), metrics.clone(), &sink_metrics).await?;
     let service = Service::new(
         wiring::accounts(config).await?,
         wiring::outlets(config, &sinks),
@@ -93,16 +93,16 @@ fn report(ended: &Ended, totals: &Totals) -> Exit {
             for (account, error) in accounts {
                 tracing::error!(
                     account,
-                    error = %error.escape_debug(),
-                    "queue not reachable within startup_timeout: \
-                     check queue_url, region, role and network"
+                    error = %error,
+                    "queue not reachable within startup_timeout: `error` says why; \
+                     check credentials, queue_url, region, role and network"
                 );
             }
             Exit::Unreachable
         }
         Ended::Failed(errors) => {
             for error in errors {
-                tracing::error!(error = %error.escape_debug(), "failed");
+                tracing::error!(%error, "failed");
             }
             Exit::Failed
         }

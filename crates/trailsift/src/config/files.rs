@@ -201,17 +201,34 @@ fn hide_in_value(
     }
 }
 
-/// The table of a file's text. Syntax errors, all of them, are reported; what stands around them
-/// is returned all the same.
+/// How many syntax errors of one file are shown. One forgotten bracket can make every later line
+/// an error; what is left open is named in any case, for that is then the cause.
+const SYNTAX_ERRORS: usize = 5;
+
+/// The table of a file's text. Its syntax errors are reported; what stands around them is returned
+/// all the same.
 pub(super) fn parse<'i>(path: &Path, text: &'i str, findings: &Findings) -> (usize, DeTable<'i>) {
     let file = findings.add_file(path, text);
     let (table, errors) = DeTable::parse_recoverable(text);
     let table = table.into_inner();
     findings.hide(file, if errors.is_empty() { secrets(&table) } else { perhaps_secrets(text) });
-    for error in errors {
+    let total = errors.len();
+    let is_cause = |message: &str| message.starts_with("unclosed");
+    let errors = errors.into_iter().enumerate();
+    let shown: Vec<_> = errors
+        .filter(|(number, error)| *number < SYNTAX_ERRORS || is_cause(error.message()))
+        .map(|(_, error)| error)
+        .collect();
+    let left_out = total - shown.len();
+    for (number, error) in shown.iter().enumerate() {
         let span = error.span().unwrap_or(0..0);
         let place = Place { file, start: span.start, end: span.end };
-        findings.syntax(place, error.message());
+        if left_out > 0 && number + 1 == shown.len() {
+            let more = format!("{} (and {left_out} more that may follow from it)", error.message());
+            findings.syntax(place, &more);
+        } else {
+            findings.syntax(place, error.message());
+        }
     }
     (file, table)
 }

@@ -134,7 +134,8 @@ pub(super) fn outlets(config: &Config, sinks: &BTreeMap<String, Arc<dyn Sink>>) 
     config.sinks.iter().filter_map(outlet).collect()
 }
 
-pub(super) fn quarantine(
+/// Where to park. A folder that cannot be written to is found now, not with the first bad file.
+pub(super) async fn quarantine(
     config: &Config,
     sinks: &BTreeMap<String, Arc<dyn Sink>>,
     clock: Arc<dyn Clock>,
@@ -156,7 +157,15 @@ pub(super) fn quarantine(
                 retry: RetrySettings { deadline: QUARANTINE_DEADLINE, ..RetrySettings::default() },
                 ..Decoration::default()
             };
-            decorate(Arc::new(FileSink::new("quarantine", file)?), decoration, sink_metrics)
+            let sink = FileSink::new("quarantine", file)?;
+            sink.check().await.with_context(|| {
+                format!(
+                    "the quarantine in {} cannot be written: set `service.data_dir` to a folder \
+                     that this user may write to, or name a `sink` in [quarantine]",
+                    folder.display()
+                )
+            })?;
+            decorate(Arc::new(sink), decoration, sink_metrics)
         }
     };
     Ok(Quarantine::sink(sink, clock, metrics))
@@ -169,7 +178,8 @@ pub(super) async fn accounts(config: &Config) -> anyhow::Result<Vec<Account>> {
         let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
         anyhow::anyhow!("the routes do not compile: {}", errors.join("; "))
     })?;
-    let connector = Connector::load().await;
+    let region = config.accounts.first().map_or("us-east-1", |account| &account.region);
+    let connector = Connector::load(region).await;
     let mut accounts = Vec::with_capacity(config.accounts.len());
     for account in &config.accounts {
         let settings = AccountSettings {
