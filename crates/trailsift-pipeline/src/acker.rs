@@ -10,6 +10,9 @@ use trailsift_core::{Queue, QueueError, Receipt};
 
 use crate::lease::Lease;
 
+#[cfg(test)]
+mod tests;
+
 /// How many messages one delete request takes.
 const BATCH: usize = 10;
 /// How long the first message of a batch waits for company.

@@ -39,3 +39,81 @@ impl Cpu {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    /// Work that says that it has begun, then waits until it is told to end.
+    fn job(
+        began: &mpsc::SyncSender<u32>,
+        number: u32,
+    ) -> (mpsc::SyncSender<()>, impl FnOnce() -> u32 + Send + 'static) {
+        let (end, ended) = mpsc::sync_channel(1);
+        let began = began.clone();
+        let work = move || {
+            began.send(number).expect("the test listens");
+            ended.recv().expect("the test ends it");
+            number
+        };
+        (end, work)
+    }
+
+    #[tokio::test]
+    async fn a_pool_runs_no_more_jobs_at_once_than_it_is_wide() {
+        let cores = Arc::new(Semaphore::new(2));
+        let cpu = Cpu::Pool(Arc::clone(&cores));
+        let (began, begins) = mpsc::sync_channel(8);
+        let mut jobs = tokio::task::JoinSet::new();
+        let mut ends = Vec::new();
+        for number in 0..4 {
+            let (end, work) = job(&began, number);
+            ends.push(end);
+            let cpu = cpu.clone();
+            jobs.spawn(async move { cpu.run(work).await });
+            tokio::task::yield_now().await;
+        }
+        let begun = [begins.recv().expect("one begins"), begins.recv().expect("another, too")];
+        assert!(begun.contains(&0) && begun.contains(&1), "{begun:?}");
+        // Both are at work and say so; had either let go of its core, another would have it.
+        tokio::task::yield_now().await;
+        assert_eq!(cores.available_permits(), 0);
+        assert!(begins.try_recv().is_err());
+        ends.iter().for_each(|end| end.send(()).expect("it waits"));
+        let mut results = jobs.join_all().await;
+        results.sort_unstable();
+        assert_eq!((results, cores.available_permits()), (vec![0, 1, 2, 3], 2));
+    }
+
+    #[tokio::test]
+    async fn work_whose_caller_has_gone_still_has_its_core() {
+        let cores = Arc::new(Semaphore::new(1));
+        let cpu = Cpu::Pool(Arc::clone(&cores));
+        let (began, begins) = mpsc::sync_channel(1);
+        let (end, work) = job(&began, 0);
+        {
+            let mut caller = std::pin::pin!(cpu.run(work));
+            assert!(futures::poll!(&mut caller).is_pending());
+            begins.recv().expect("it begins");
+        }
+        assert_eq!(cores.available_permits(), 0);
+        end.send(()).expect("it waits");
+        drop(cores.acquire().await.expect("free once the work has ended"));
+    }
+
+    #[tokio::test]
+    async fn a_panic_in_the_work_goes_on_in_its_caller() {
+        use futures::FutureExt as _;
+
+        for cpu in [Cpu::Inline, Cpu::Pool(Arc::new(Semaphore::new(1)))] {
+            let work = cpu.run(|| panic!("as a decoder might"));
+            let caught = std::panic::AssertUnwindSafe(work).catch_unwind().await;
+            let panic: Box<dyn std::any::Any + Send> =
+                caught.map(|()| "it returned").expect_err("it panics");
+            assert_eq!(panic.downcast_ref(), Some(&"as a decoder might"));
+            assert_eq!(cpu.run(|| 1).await, 1);
+        }
+    }
+}

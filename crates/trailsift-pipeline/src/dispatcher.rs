@@ -3,6 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
+use tokio::time::sleep;
 use trailsift_core::{
     Batch, Disposition, Entry, Message, Record, RouteSet, Sink, SinkError, Source,
 };
@@ -12,6 +13,10 @@ use trailsift_trail::{FaultyRecord, Found};
 use crate::obligation::{Obligation, Obligations};
 use crate::patience::Patience;
 use crate::quarantine::{Parcel, Quarantine};
+
+/// How long a best-effort sink may take to note down what it is given; it answers at once, unless
+/// it is broken.
+const BEST_EFFORT: Duration = Duration::from_secs(1);
 
 /// A sink as the routes reach it.
 #[derive(Clone, Debug)]
@@ -26,7 +31,7 @@ pub struct Outlet {
     pub required: bool,
 }
 
-/// A required sink, and how long messages have been waiting for it.
+/// A sink, and how long messages have been waiting for it where it is required.
 #[derive(Debug)]
 pub(crate) struct Desk {
     pub(crate) outlet: Outlet,
@@ -113,7 +118,12 @@ impl Dispatcher {
         // their message, and at worst are there twice.
         let outcome = tokio::select! {
             outcome = outlet.sink.write(&batch) => outcome,
-            () = desk.patience.run_out() => {
+            () = sleep(BEST_EFFORT), if !outlet.required => {
+                let (sink, events) = (outlet.sink.name(), batch.entries.len());
+                tracing::warn!(sink, events, "a best-effort sink does not answer: events are lost");
+                return Ok(());
+            }
+            () = desk.patience.run_out(), if outlet.required => {
                 let name = outlet.sink.name();
                 return Err(Undelivered::new(format!(
                     "sink {name} acknowledges nothing: waiting for it with one message only"

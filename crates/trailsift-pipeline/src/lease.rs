@@ -10,6 +10,9 @@ use trailsift_core::{Message, MessageId, Queue, QueueError, Receipt};
 
 use crate::metrics::PipelineMetrics;
 
+#[cfg(test)]
+mod tests;
+
 /// SQS ends every lease 12 hours after the receive, whatever was extended. Work that long is given
 /// back while that is still possible.
 const CEILING: Duration = Duration::from_secs(11 * 3600 + 50 * 60);

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
+#[cfg(test)]
+mod tests;
+
 /// How long a sink may acknowledge nothing before messages stop waiting for it.
 const PATIENCE: Duration = Duration::from_secs(60);
 

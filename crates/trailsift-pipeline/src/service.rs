@@ -386,7 +386,7 @@ async fn connect(
         if text != *last_error {
             tracing::warn!(
                 account = account.name,
-                error = %text.escape_debug(),
+                error = %text,
                 "queue not reachable yet: trying on"
             );
         }
@@ -445,7 +445,7 @@ impl Lane {
         let text = crate::dispatcher::chain(error);
         tracing::warn!(
             account = self.account.name,
-            error = %text.escape_debug(),
+            error = %text,
             "nothing received: trying on"
         );
         self.shared.health.set(&part(&self.account), Some(text));
