@@ -71,14 +71,11 @@ pub(crate) async fn run(ui: &Ui, options: &Options) -> anyhow::Result<ExitCode> 
     )?;
 
     let accounts = deploy(ui, &localstack, &run, fleets).await?;
-    let result = perform(ui, options, &program, &folder, &accounts, &localstack).await;
+    let result = perform(ui, options, &program, &folder, &accounts, &localstack, started).await;
     if localstack.is_somebody_elses() {
         clean_up(ui, &accounts).await;
     }
-    let agrees = result?;
-    let word = if agrees { "Everything agrees" } else { "Something differs" };
-    ui.note(&format!("{word}; {:.0} s in all.", started.elapsed().as_secs_f64()));
-    Ok(if agrees { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if result? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Fills the buckets, runs the program on them and judges it.
@@ -89,6 +86,7 @@ async fn perform(
     folder: &Path,
     accounts: &[Account],
     localstack: &LocalStack,
+    started: Instant,
 ) -> anyhow::Result<bool> {
     upload(ui, accounts).await?;
     announced(ui, accounts).await?;
@@ -100,6 +98,9 @@ async fn perform(
     let outcome = watch::run(ui, program, &config, accounts).await?;
     let agrees = verdict::judge(ui, accounts, &config, &outcome).await?;
     ui.note(&format!("\ntrailsift's log: {}", workspace::shown(&config.log)));
+    let word = if agrees { "Everything agrees" } else { "Something differs" };
+    let took = started.elapsed().as_secs_f64();
+    ui.note(&format!("{word}; {took:.0} s in all, this task's own compiling not counted."));
     if options.keep {
         keep(ui, program, &config, accounts, localstack).await?;
     }

@@ -1,4 +1,5 @@
 use serde_json::Value;
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 /// An event in one short line: when, what, who and where. Nothing in it can move the cursor.
 pub(super) fn line(record: &[u8]) -> String {
@@ -8,13 +9,20 @@ pub(super) fn line(record: &[u8]) -> String {
     let field = |name: &str| event[name].as_str().unwrap_or("-").to_owned();
     let time = field("eventTime");
     format!(
-        "{}  {:<32} {:<38} {} {}",
-        time.get(11..19).unwrap_or(&time).escape_debug(),
-        shortened(&field("eventName"), 32),
-        shortened(&who(&event["userIdentity"]), 38),
-        shortened(&field("recipientAccountId"), 12),
+        "{} {} {} {} {}",
+        column(&time, 20),
+        column(&field("eventName"), 32),
+        column(&who(&event["userIdentity"]), 38),
+        column(&field("recipientAccountId"), 12),
         shortened(&field("awsRegion"), 20),
     )
+}
+
+/// The text in so many cells of a terminal: some characters take two.
+fn column(text: &str, cells: usize) -> String {
+    let text = shortened(text, cells);
+    let padding = cells.saturating_sub(text.width());
+    format!("{text}{:padding$}", "")
 }
 
 /// The shortest telling name: what a person would look for first.
@@ -40,10 +48,17 @@ fn who(identity: &Value) -> String {
 
 fn shortened(text: &str, most: usize) -> String {
     let escaped: String = text.chars().flat_map(char::escape_debug).collect();
-    if escaped.chars().count() <= most {
+    if escaped.width() <= most {
         return escaped;
     }
-    escaped.chars().take(most.saturating_sub(1)).chain(['…']).collect()
+    let mut room = most.saturating_sub(1);
+    let fits = escaped.chars().take_while(|c| {
+        let cells = c.width().unwrap_or(0);
+        let fits = cells <= room;
+        room = room.saturating_sub(cells);
+        fits
+    });
+    fits.chain(['…']).collect()
 }
 
 #[cfg(test)]
@@ -55,7 +70,8 @@ mod tests {
         let record = br#"{"eventTime":"2026-01-15T00:05:09Z","eventName":"ListCodeReviews","awsRegion":"eu-west-1","recipientAccountId":"111122223333","userIdentity":{"type":"AssumedRole","arn":"arn:aws:sts::111122223333:assumed-role/ci/alice"}}"#;
         let line = line(record);
         let words: Vec<_> = line.split_whitespace().collect();
-        let expected = ["00:05:09", "ListCodeReviews", "ci/alice", "111122223333", "eu-west-1"];
+        let expected =
+            ["2026-01-15T00:05:09Z", "ListCodeReviews", "ci/alice", "111122223333", "eu-west-1"];
         assert_eq!(words, expected);
     }
 
