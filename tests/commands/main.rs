@@ -1,6 +1,7 @@
 //! The commands that need no AWS, as a user runs them: the real binary, its exit codes, its output.
 
 mod check;
+mod run;
 mod sift;
 
 use std::ffi::OsStr;
