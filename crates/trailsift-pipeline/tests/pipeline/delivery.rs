@@ -1,12 +1,10 @@
 //! When a message goes, and when it stays: delivery rules D1 to D4 and D8.
 
-use std::sync::Arc;
-
 use crate::rig::{
     BUCKET, Rig, SECOND, filtered, key, notification, notification_in, selected, within,
 };
 use trailsift_core::{QueueError, Reason, SinkError, StoreError};
-use trailsift_testkit::{Answer, QueueOp, QueueSettings, ScriptedSink, StoreFault};
+use trailsift_testkit::{Answer, QueueOp, QueueSettings, StoreFault};
 
 #[tokio::test(start_paused = true)]
 async fn selected_events_leave_byte_for_byte_and_the_message_goes() {
@@ -289,17 +287,6 @@ async fn no_more_messages_are_received_than_workers_are_free() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_best_effort_sink_holds_nothing_back() {
-    let mut rig = Rig::new();
-    let best_effort = ScriptedSink::new("lake");
-    best_effort.answer_by(|_| Answer::Fail(SinkError::retry("down")));
-    rig.extra.push(crate::rig::outlet(Arc::new(best_effort.clone()), false));
-    rig.deliver("one", &[&selected("1")]);
-    let totals = rig.run_until_empty().await;
-    assert_eq!((totals.files, best_effort.writes().len()), (1, 1));
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_file_that_selects_more_than_its_share_leaves_in_parts() {
     let mut rig = Rig::new();
     rig.settings.max_record = 4096;
@@ -324,6 +311,11 @@ async fn control_messages_are_acknowledged_and_counted() {
     rig.run_until_empty().await;
     assert_eq!(rig.queue.deleted().len(), 2);
     assert!(rig.parked().is_empty());
+    for kind in ["test", "ct_validation"] {
+        let labels = [("account", "production"), ("kind", kind), ("outcome", "deleted")];
+        assert_eq!(rig.metric("trailsift_messages_total", &labels).to_string(), "1", "{kind}");
+    }
+    assert_eq!(rig.metric("trailsift_messages_total", &[]).to_string(), "2");
 }
 
 #[tokio::test(start_paused = true)]

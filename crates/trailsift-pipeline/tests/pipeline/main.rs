@@ -1,5 +1,11 @@
 //! The real pipeline between the fakes of its ports, on paused time.
 
 mod delivery;
+mod ending;
+mod leases;
+mod objects;
+mod quirky_queue;
 mod rig;
 mod service;
+mod simulation;
+mod sinks;

@@ -11,7 +11,7 @@ use prometheus::Registry;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use trailsift_core::{Clock, RouteSet, Sink};
+use trailsift_core::{Clock, Queue, RouteSet, Sink};
 use trailsift_pipeline::{
     Account, AllowedBucket, AllowedKeys, Cpu, Ended, Health, Outlet, PipelineMetrics, Quarantine,
     Service, Settings, Surroundings, Totals,
@@ -33,6 +33,12 @@ pub(crate) struct Rig {
     pub(crate) extra: Vec<Outlet>,
     pub(crate) more_accounts: Vec<Account>,
     pub(crate) health: Health,
+    /// What the pipeline gets instead of `queue`, where a test puts something in front of it.
+    pub(crate) queue_front: Option<Arc<dyn Queue>>,
+    /// The same for `sink`.
+    pub(crate) sink_front: Option<Arc<dyn Sink>>,
+    /// The same for `parked`.
+    pub(crate) parked_front: Option<Arc<dyn Sink>>,
     registry: Registry,
 }
 
@@ -68,6 +74,9 @@ impl Rig {
             extra: Vec::new(),
             more_accounts: Vec::new(),
             health: Health::default(),
+            queue_front: None,
+            sink_front: None,
+            parked_front: None,
             registry: Registry::new(),
         }
     }
@@ -83,15 +92,17 @@ impl Rig {
     pub(crate) fn start(&self) -> Running {
         let metrics = PipelineMetrics::register(&self.registry).expect("a fresh registry");
         let clock: Arc<dyn Clock> = Arc::new(FixedClock::default());
+        let parked = self.parked_front.clone().unwrap_or_else(|| Arc::new(self.parked.clone()));
         let quarantine = if self.redrive {
             Quarantine::redrive(Arc::clone(&clock), metrics.clone())
         } else {
-            Quarantine::sink(Arc::new(self.parked.clone()), Arc::clone(&clock), metrics.clone())
+            Quarantine::sink(parked, Arc::clone(&clock), metrics.clone())
         };
-        let mut accounts =
-            vec![account("production", Arc::new(self.queue.clone()), self.store.clone())];
+        let queue = self.queue_front.clone().unwrap_or_else(|| Arc::new(self.queue.clone()));
+        let mut accounts = vec![account("production", queue, self.store.clone())];
         accounts.extend(self.more_accounts.iter().cloned());
-        let mut outlets = vec![outlet(Arc::new(self.sink.clone()), true)];
+        let sink = self.sink_front.clone().unwrap_or_else(|| Arc::new(self.sink.clone()));
+        let mut outlets = vec![outlet(sink, true)];
         outlets.extend(self.extra.iter().cloned());
         let service = Service::new(
             accounts,
@@ -111,13 +122,46 @@ impl Rig {
         Running { stop, metrics, ended }
     }
 
-    /// Runs until the queue is empty, an hour of paused time at most.
+    /// Runs until the queue is empty, an hour of paused time at most, and checks the balances.
     pub(crate) async fn run_until_empty(&mut self) -> Totals {
         self.settings.until_empty = true;
         let running = self.start();
         let metrics = running.metrics.clone();
         assert_eq!(running.ended().await, Ended::Empty);
+        assert_eq!(self.unbalanced(), None);
         metrics.totals()
+    }
+
+    /// The sum of a metric's children that have these labels.
+    pub(crate) fn metric(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+        let families = self.registry.gather();
+        let children = families.iter().filter(|family| family.name() == name);
+        let matching = children.flat_map(prometheus::proto::MetricFamily::get_metric).filter(|m| {
+            let has = |(name, value): &(&str, &str)| {
+                m.get_label().iter().any(|pair| pair.name() == *name && pair.value() == *value)
+            };
+            labels.iter().all(has)
+        });
+        matching.map(|m| m.get_counter().get_value() + m.get_gauge().get_value()).sum()
+    }
+
+    /// What does not add up now that nothing is in flight: every object notified is done, skipped,
+    /// quarantined or put off, every record seen selected, filtered or quarantined.
+    pub(crate) fn unbalanced(&self) -> Option<String> {
+        for (name, whole, parts) in [
+            ("objects", "notified", &["done", "skipped", "quarantined", "retried"][..]),
+            ("records", "seen", &["selected", "filtered", "quarantined"][..]),
+        ] {
+            let metric = format!("trailsift_{name}_total");
+            let count = |outcome: &str| self.metric(&metric, &[("outcome", outcome)]);
+            let (whole_count, sum) =
+                (count(whole), parts.iter().map(|part| count(part)).sum::<f64>());
+            if (whole_count - sum).abs() > 0.5 {
+                return Some(format!("{whole_count} {name} {whole}, but {sum} {parts:?}"));
+            }
+        }
+        let in_flight = self.metric("trailsift_messages_in_flight", &[]);
+        (in_flight != 0.0).then(|| format!("{in_flight} messages counted in flight at the end"))
     }
 
     /// The events that the required sink acknowledged, as text.
@@ -153,11 +197,7 @@ pub(crate) fn texts(sink: &ScriptedSink) -> Vec<String> {
     sink.acknowledged().into_iter().map(|entry| text(entry.data)).collect()
 }
 
-pub(crate) fn account(
-    name: &str,
-    queue: Arc<dyn trailsift_core::Queue>,
-    store: MemoryStore,
-) -> Account {
+pub(crate) fn account(name: &str, queue: Arc<dyn Queue>, store: MemoryStore) -> Account {
     Account {
         name: name.into(),
         queue,

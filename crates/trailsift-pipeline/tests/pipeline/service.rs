@@ -1,11 +1,10 @@
 //! How the service starts, drains and ends: delivery rules D7 and D9.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::rig::{BUCKET, Rig, SECOND, account, key, notification, selected, within};
 use tokio::time::Instant;
-use trailsift_core::{Message, Queue, QueueError, QueueStatus, Receipt, SinkError};
+use trailsift_core::{Queue, QueueError, SinkError};
 use trailsift_pipeline::Ended;
 use trailsift_testkit::{Answer, MemoryQueue, MemoryStore, QueueOp, StoreFault};
 
@@ -42,71 +41,6 @@ async fn a_stuck_sink_cannot_keep_the_drain_and_its_messages_are_given_back_at_o
     assert!(before.elapsed() <= rig.settings.drain_timeout);
     assert!(rig.queue.deleted().is_empty());
     assert_eq!(rig.queue.visible().len(), 4);
-}
-
-/// A queue as it really is: a poll that its caller drops goes on at the queue's side, and what it
-/// takes is hidden although nobody has it.
-#[derive(Debug)]
-struct FarQueue(MemoryQueue);
-
-#[async_trait::async_trait]
-impl Queue for FarQueue {
-    async fn receive(&self, max: usize, wait: Duration) -> Result<Vec<Message>, QueueError> {
-        let queue = self.0.clone();
-        #[expect(clippy::disallowed_methods, reason = "it must outlive its caller")]
-        let poll = tokio::spawn(async move { queue.receive(max, wait).await });
-        poll.await.expect("it does not panic")
-    }
-
-    async fn status(&self) -> Result<QueueStatus, QueueError> {
-        self.0.status().await
-    }
-
-    async fn extend(&self, receipt: &Receipt, by: Duration) -> Result<Instant, QueueError> {
-        self.0.extend(receipt, by).await
-    }
-
-    async fn release(&self, receipt: &Receipt, after: Duration) -> Result<(), QueueError> {
-        self.0.release(receipt, after).await
-    }
-
-    async fn delete(
-        &self,
-        receipts: &[Receipt],
-    ) -> Result<Vec<Result<(), QueueError>>, QueueError> {
-        self.0.delete(receipts).await
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_last_poll_does_not_swallow_what_the_drain_gives_back() {
-    let mut rig = Rig::new();
-    rig.settings.drain_timeout = 5 * SECOND;
-    rig.sink.answer_by(|_| Answer::Hang);
-    let (queue, store) = (MemoryQueue::new(), MemoryStore::new());
-    let far = account("far", Arc::new(FarQueue(queue.clone())), store.clone());
-    rig.more_accounts.push(far);
-    store.put(BUCKET, &key("one"), crate::rig::trail_file(&[&selected("1")]));
-    queue.send(notification(&[&key("one")]));
-    let running = rig.start();
-    within(SECOND, rig.sink.until_writes(1)).await;
-    // By now the next poll has been asked for, and would wait for 20 s.
-    assert_eq!(running.stop().await, Ended::Drained);
-    assert_eq!(queue.visible().len(), 1);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_queue_that_does_not_answer_cannot_keep_the_drain_either() {
-    let rig = Rig::new();
-    rig.sink.answer_by(|_| Answer::Hang);
-    rig.deliver("one", &[&selected("1")]);
-    rig.queue.latency(QueueOp::Release, 3600 * SECOND);
-    let running = rig.start();
-    within(SECOND, rig.sink.until_writes(1)).await;
-    let before = Instant::now();
-    running.stop().await;
-    assert!(before.elapsed() <= rig.settings.drain_timeout + SECOND);
-    assert!(rig.queue.deleted().is_empty());
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,243 @@
+//! What a failing object means, and what it may cost the others: delivery rules D4 and D7.
+
+use crate::rig::{BUCKET, Rig, SECOND, key, notification, selected, trail_file, within};
+use tokio::time::{Instant, sleep};
+use trailsift_core::StoreError;
+use trailsift_testkit::{MemoryStore, QueueEvent, StoreFault};
+
+/// When each request of the object's beginning was made.
+fn asked(store: &MemoryStore) -> Vec<Instant> {
+    store.requests().iter().filter(|request| request.from.is_none()).map(|r| r.at).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn half_a_minute_without_the_kms_key_parks_nothing() {
+    let mut rig = Rig::new();
+    let start = Instant::now();
+    for n in 0..20 {
+        let file = rig.deliver(&n.to_string(), &[&selected(&n.to_string())]);
+        rig.store.fault_by(BUCKET, &file, move || {
+            let refused = || StoreFault::Error(StoreError::KmsDenied("AccessDenied".into()));
+            (start.elapsed() < 30 * SECOND).then(refused)
+        });
+    }
+    rig.run_until_empty().await;
+    assert!(rig.parked().is_empty());
+    assert_eq!(rig.events().len(), 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn refused_access_is_tried_five_times_at_least_a_minute_apart() {
+    for refusals in [4, 5] {
+        for wrong_region in [false, true] {
+            let mut rig = Rig::new();
+            let file = rig.deliver("one", &[&selected("1")]);
+            for _ in 0..refusals {
+                let refusal = match wrong_region {
+                    true => StoreError::WrongRegion { region: None, message: "301".into() },
+                    false => StoreError::Denied("AccessDenied".into()),
+                };
+                rig.store.fault(BUCKET, &file, StoreFault::Error(refusal));
+            }
+            rig.run_until_empty().await;
+            let asked = asked(&rig.store);
+            assert_eq!(asked.len(), 5);
+            let pauses: Vec<_> = asked.windows(2).map(|at| at[1].duration_since(at[0])).collect();
+            assert!(pauses.iter().all(|pause| *pause >= 60 * SECOND), "{pauses:?}");
+            match refusals {
+                4 => assert_eq!(rig.events(), [selected("1")]),
+                _ => assert_eq!(
+                    rig.parked()[0]["reason"],
+                    if wrong_region { "wrong_region" } else { "access_denied" }
+                ),
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn failures_are_forgotten_once_the_object_is_settled() {
+    let rig = Rig::new();
+    let missing = || StoreFault::Error(StoreError::NotFound("NoSuchKey".into()));
+    let file = key("one");
+    rig.store.put(BUCKET, &file, trail_file(&[&selected("1")]));
+    let running = rig.start();
+    // Two failures, then a success, several times over: three in a row would park it.
+    for _ in 0..4 {
+        rig.store.fault(BUCKET, &file, missing());
+        rig.store.fault(BUCKET, &file, missing());
+        rig.queue.send(notification(&[&file]));
+        within(120 * SECOND, rig.queue.until_empty()).await;
+    }
+    assert!(rig.parked().is_empty());
+    assert_eq!(rig.events(), [selected("1"), selected("1"), selected("1"), selected("1")]);
+    // Parked is settled, too: the next notification has three tries of its own.
+    rig.store.delete(BUCKET, &file);
+    for parked in 1..=3 {
+        let before = rig.store.requests().len();
+        rig.queue.send(notification(&[&file]));
+        within(120 * SECOND, rig.queue.until_empty()).await;
+        assert_eq!((rig.parked().len(), rig.store.requests().len() - before), (parked, 3));
+    }
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_several_failing_objects_the_shortest_wait_counts() {
+    let rig = Rig::new();
+    let (slow, quick) = (key("slow"), key("quick"));
+    for (first, second) in [(&slow, &quick), (&quick, &slow)] {
+        for (file, asks) in [(&slow, 40 * 60), (&quick, 10 * 60)] {
+            rig.store.put(BUCKET, file, trail_file(&[&selected("1")]));
+            let after = Some(asks * SECOND);
+            let busy = StoreError::Throttled { after, message: "SlowDown".into() };
+            rig.store.fault(BUCKET, file, StoreFault::Error(busy));
+        }
+        rig.queue.send(notification(&[first, second]));
+    }
+    let running = rig.start();
+    within(3600 * SECOND, rig.queue.until_empty()).await;
+    let waits: Vec<_> = rig
+        .queue
+        .history()
+        .into_iter()
+        .filter_map(|recorded| match recorded.event {
+            QueueEvent::Released { after, .. } => Some(after),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(waits, [600 * SECOND, 600 * SECOND]);
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_larger_than_max_inflated_is_parked_without_reading_its_body() {
+    let mut rig = Rig::new();
+    rig.settings.max_inflated = 100;
+    let file = key("large");
+    // Bytes that cannot be inflated, from a body that would never come.
+    rig.store.put(BUCKET, &file, vec![b'x'; 101]);
+    rig.store.fault(BUCKET, &file, StoreFault::StallAfter(0));
+    rig.queue.send(notification(&[&file]));
+    let before = Instant::now();
+    let totals = rig.run_until_empty().await;
+    assert!(before.elapsed() < 10 * SECOND);
+    assert_eq!(rig.parked()[0]["reason"], "too_large");
+    assert_eq!((totals.compressed_bytes, rig.store.requests().len()), (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dripping_body_is_given_up_and_resumed() {
+    let mut rig = Rig::new();
+    let file = rig.deliver("one", &[&selected("1")]);
+    // No stall is ever 30 s long, and yet the object would take hours.
+    rig.store.fault(BUCKET, &file, StoreFault::Drip { bytes: 1, every: 29 * SECOND });
+    let before = Instant::now();
+    rig.run_until_empty().await;
+    assert_eq!(rig.events(), [selected("1")]);
+    assert!(before.elapsed() < 150 * SECOND, "{:?}", before.elapsed());
+    let offsets: Vec<_> =
+        rig.store.requests().iter().map(|r| r.from.as_ref().map(|from| from.offset)).collect();
+    assert_eq!(offsets, [None, Some(4)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bodies_that_always_drip_do_not_keep_the_workers() {
+    let mut rig = Rig::new();
+    rig.settings.workers = 4;
+    for n in 0..4 {
+        let file = rig.deliver(&n.to_string(), &[&selected(&n.to_string())]);
+        let drip = || Some(StoreFault::Drip { bytes: 1, every: 29 * SECOND });
+        rig.store.fault_by(BUCKET, &file, drip);
+    }
+    let running = rig.start();
+    sleep(60 * SECOND).await;
+    rig.deliver("healthy", &[&selected("healthy")]);
+    // A body is begun, and resumed three times, for two minutes each; then the worker is free.
+    within(540 * SECOND, rig.sink.until_acknowledged(1)).await;
+    assert_eq!(rig.events(), [selected("healthy")]);
+    assert!(rig.parked().is_empty());
+    rig.store.heal();
+    within(3600 * SECOND, rig.queue.until_empty()).await;
+    assert_eq!(rig.sink.acknowledged().len(), 5);
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_is_slow_but_not_dripping_is_read_to_its_end() {
+    let mut rig = Rig::new();
+    // 512 KiB take 64 s and the whole of it some minutes: slow, but it gets on.
+    let records: Vec<_> = (0..15_000).map(|n| selected(&n.to_string())).collect();
+    let plain = format!(r#"{{"Records":[{}]}}"#, records.join(","));
+    assert!(plain.len() > 3 * (512 << 10));
+    let file = key("slow");
+    rig.store.put(BUCKET, &file, plain);
+    rig.store.fault(BUCKET, &file, StoreFault::Drip { bytes: 64 << 10, every: 8 * SECOND });
+    rig.queue.send(notification(&[&file]));
+    rig.run_until_empty().await;
+    assert_eq!(rig.events(), records);
+    assert_eq!(rig.store.requests().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_that_was_released_in_part_is_not_begun_anew_within_one_delivery() {
+    let mut rig = Rig::new();
+    rig.settings.max_record = 4096;
+    rig.settings.memory = 8 * (1 << 20) + 8 * 3 * 4096;
+    let file = key("large");
+    let old: Vec<_> = (0..6000).map(|n| selected(&format!("old-{n}"))).collect();
+    let new: Vec<_> = (0..6000).map(|n| selected(&format!("new-{n}"))).collect();
+    let plain = |records: &[String]| format!(r#"{{"Records":[{}]}}"#, records.join(","));
+    rig.store.put(BUCKET, &file, plain(&old));
+    // Beyond the first 512 KiB, of which most is delivered when the body stalls.
+    rig.store.fault(BUCKET, &file, StoreFault::StallAfter(600 << 10));
+    rig.queue.send(notification(&[&file]));
+    let running = rig.start();
+    within(SECOND, rig.sink.until_acknowledged(1000)).await;
+    sleep(10 * SECOND).await;
+    rig.store.put(BUCKET, &file, plain(&new));
+    within(600 * SECOND, rig.queue.until_empty()).await;
+    let events = rig.events();
+    let first_part = events.len() - new.len();
+    assert_eq!(events[..first_part], old[..first_part]);
+    assert_eq!(events[first_part..], new);
+    // Begun anew by another delivery of the message: then it is the queue that counts the attempt.
+    let deliveries: Vec<_> = rig
+        .queue
+        .history()
+        .into_iter()
+        .filter(|recorded| matches!(recorded.event, QueueEvent::Received { .. }))
+        .map(|recorded| recorded.at)
+        .collect();
+    let begun = asked(&rig.store);
+    assert_eq!((deliveries.len(), begun.len()), (2, 2));
+    assert!(begun[1] >= deliveries[1]);
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stuck_object_does_not_keep_its_neighbours_in_the_message_waiting() {
+    let rig = Rig::new();
+    let (bad, good) = (key("bad"), key("good"));
+    rig.store.put(BUCKET, &good, trail_file(&[&selected("good")]));
+    rig.store
+        .fault_by(BUCKET, &bad, || Some(StoreFault::Error(StoreError::Unavailable("500".into()))));
+    rig.queue.send(notification(&[&bad, &good]));
+    let running = rig.start();
+    within(SECOND, rig.sink.until_acknowledged(1)).await;
+    assert!(rig.queue.deleted().is_empty());
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn objects_that_were_not_created_are_counted_as_notified_and_skipped() {
+    let mut rig = Rig::new();
+    let removed = notification(&[&key("x")]).replace("ObjectCreated:Put", "ObjectRemoved:Delete");
+    rig.queue.send(removed);
+    rig.deliver("one", &[&selected("1")]);
+    let totals = rig.run_until_empty().await;
+    assert_eq!(totals.skipped["not_created"], 1);
+    let notified = rig.metric("trailsift_objects_total", &[("outcome", "notified")]);
+    assert_eq!(notified.to_string(), "2");
+    assert_eq!(rig.store.requests().len(), 1);
+}
