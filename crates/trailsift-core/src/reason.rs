@@ -65,6 +65,8 @@ pub enum Reason {
     RecordTooLarge,
     /// A record is not UTF-8.
     InvalidUtf8,
+    /// So many records of a file cannot be read that the rest of them are parked as one: the file.
+    TooManyBadRecords,
     /// A sink refuses the event for good.
     SinkRejected,
     /// The event is larger than a sink takes.
@@ -107,6 +109,7 @@ impl Reason {
             Self::TooDeep => "too_deep",
             Self::RecordTooLarge => "record_too_large",
             Self::InvalidUtf8 => "invalid_utf8",
+            Self::TooManyBadRecords => "too_many_bad_records",
             Self::SinkRejected => "sink_rejected",
             Self::SinkRecordTooLarge => "sink_record_too_large",
             Self::Panic => "panic",

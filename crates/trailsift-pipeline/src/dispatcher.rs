@@ -1,5 +1,6 @@
 use std::error::Error;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -54,6 +55,21 @@ pub(crate) struct Undelivered {
 pub(crate) struct Origin<'a> {
     pub(crate) account: &'a str,
     pub(crate) message: &'a Message,
+    /// Whether a line of the quarantine holds the message's body already.
+    pub(crate) body_parked: &'a AtomicBool,
+}
+
+/// Up to this size every line of the quarantine holds the body of its message. Of a larger one only
+/// the first line does: a message can name a thousand objects.
+const SMALL_BODY: usize = 16 * 1024;
+
+impl<'a> Origin<'a> {
+    /// The message's body, for the next line of the quarantine.
+    pub(crate) fn body(self) -> Option<&'a str> {
+        let body = self.message.body.as_str();
+        let parked = self.body_parked.swap(true, Ordering::Relaxed);
+        (body.len() <= SMALL_BODY || !parked).then_some(body)
+    }
 }
 
 /// Takes what was found in a file to the sinks and to the quarantine.
@@ -175,7 +191,8 @@ impl Dispatcher {
         source: &Source,
         origin: Origin<'_>,
     ) -> Result<(), Undelivered> {
-        for (obligation, record) in faulty {
+        // Side by side, so that the quarantine's sink writes them as one batch.
+        let parking = faulty.into_iter().map(|(obligation, record)| async move {
             let parcel = Parcel {
                 reason: record.reason,
                 error: record.detail,
@@ -185,8 +202,9 @@ impl Dispatcher {
             };
             self.quarantine.park(parcel).await.map_err(|error| not_parked(&error))?;
             obligation.settle();
-        }
-        Ok(())
+            Ok(())
+        });
+        join_all(parking).await.into_iter().collect()
     }
 }
 
@@ -225,6 +243,7 @@ pub(crate) fn parcel_of<'a>(source: &'a Source, origin: Origin<'a>) -> Parcel<'a
         error: String::new(),
         account: origin.account,
         message: origin.message,
+        body: origin.body(),
         bucket: Some(&source.bucket),
         key: Some(&source.key),
         version_id: source.version_id.as_deref(),

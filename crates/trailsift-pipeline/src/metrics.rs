@@ -15,6 +15,7 @@ use serde::Serialize;
 #[derive(Clone, Debug)]
 pub struct PipelineMetrics {
     pub(crate) messages: IntCounterVec,
+    pub(crate) objects_notified: IntCounterVec,
     pub(crate) objects: IntCounterVec,
     pub(crate) records: IntCounterVec,
     pub(crate) bytes: IntCounterVec,
@@ -58,9 +59,14 @@ impl PipelineMetrics {
                 "Queue messages by what they hold and what became of them.",
                 &["account", "kind", "outcome"],
             )?,
+            objects_notified: counters(
+                "trailsift_objects_notified_total",
+                "Objects named by notifications, once for each delivery of a notification.",
+                &["account"],
+            )?,
             objects: counters(
                 "trailsift_objects_total",
-                "Objects named by notifications, by what became of them.",
+                "The same objects, by what became of them: done, skipped, quarantined, retried.",
                 &["account", "outcome", "reason"],
             )?,
             records: counters(

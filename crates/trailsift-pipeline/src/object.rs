@@ -1,8 +1,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use trailsift_core::{Disposition, LogFile, Reason, Source, StoreError};
-use trailsift_trail::{Counts, NotifiedObject, ObjectFault, Progress, SiftLimits, Sifter};
+use trailsift_trail::{Counts, Found, NotifiedObject, ObjectFault, Progress, SiftLimits, Sifter};
 
 use crate::admission::{Admission, admit};
 use crate::backoff::full_jitter;
@@ -41,6 +42,48 @@ pub(crate) enum Outcome {
 enum Broken {
     Store(StoreError),
     Undelivered(Undelivered),
+}
+
+/// How many bad records of one file are parked one by one.
+const BAD_RECORDS: u64 = 100;
+
+/// Counts the bad records of one read. A file of them is cheap to make, and must not fill the disk
+/// and keep its worker: beyond [`BAD_RECORDS`] they are parked as one, the file.
+#[derive(Default)]
+struct BadRecords {
+    parked: u64,
+    left_out: u64,
+}
+
+impl BadRecords {
+    /// What is to be delivered and parked of what was found.
+    fn limit(&mut self, mut found: Vec<Found>) -> Vec<Found> {
+        found.retain(|found| match found {
+            Found::Record(_) => true,
+            Found::Fault(_) if self.parked < BAD_RECORDS => {
+                self.parked += 1;
+                true
+            }
+            Found::Fault(_) => {
+                self.left_out += 1;
+                false
+            }
+        });
+        found
+    }
+
+    /// The fault of the file, in whose line the rest of the bad records are.
+    fn fault(&self) -> Option<ObjectFault> {
+        (self.left_out > 0).then(|| ObjectFault {
+            reason: Reason::TooManyBadRecords,
+            detail: format!(
+                "{} records besides the {BAD_RECORDS} parked ones cannot be read; \
+                 the good ones were delivered",
+                self.left_out
+            ),
+            data: Bytes::new(),
+        })
+    }
 }
 
 /// A read that came to its end.
@@ -168,7 +211,7 @@ impl Lane {
         let source = self.source(file, reading.etag.clone(), reading.version_id.clone());
         if let Some(size) = reading.size.filter(|size| *size > shared.settings.max_inflated) {
             let detail = format!("the object's {size} bytes exceed max_inflated before inflation");
-            let fault = ObjectFault { reason: Reason::TooLarge, detail, data: bytes::Bytes::new() };
+            let fault = ObjectFault { reason: Reason::TooLarge, detail, data: Bytes::new() };
             return Ok(Read { counts: Counts::default(), fault: Some(fault), source });
         }
         let limits = SiftLimits {
@@ -178,6 +221,7 @@ impl Lane {
         };
         let mut sifter = Sifter::new(limits, Arc::clone(&self.account.selection));
         let mut counted = Counts::default();
+        let mut bad = BadRecords::default();
         loop {
             let parts = reading.next(shared.budget.chunk_bytes).await.map_err(Broken::Store)?;
             let mut parts = Some(parts);
@@ -203,25 +247,25 @@ impl Lane {
                     break step;
                 }
                 *released = true;
-                self.deliver(&mut sifter, &source, origin).await?;
+                self.deliver(bad.limit(sifter.take()), &source, origin).await?;
             };
             let fault = match progress {
                 Ok(Progress::Done) => None,
                 Err(fault) => Some(fault),
                 Ok(Progress::NeedInput | Progress::Full) => continue,
             };
-            self.deliver(&mut sifter, &source, origin).await?;
+            self.deliver(bad.limit(sifter.take()), &source, origin).await?;
+            let fault = fault.or_else(|| bad.fault());
             return Ok(Read { counts: sifter.counts(), fault, source });
         }
     }
 
     async fn deliver(
         &self,
-        sifter: &mut Sifter,
+        found: Vec<Found>,
         source: &Arc<Source>,
         origin: Origin<'_>,
     ) -> Result<(), Broken> {
-        let found = sifter.take();
         if found.is_empty() {
             return Ok(());
         }

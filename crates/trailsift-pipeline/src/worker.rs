@@ -1,12 +1,14 @@
+use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use futures::FutureExt as _;
 use prometheus::IntGauge;
 use tokio::time::timeout;
 use trailsift_core::{Message, Reason};
-use trailsift_trail::{Notification, Notified, NotifiedObject, decode};
+use trailsift_trail::{EntryFault, Notification, Notified, NotifiedObject, decode};
 
 use crate::backoff::full_jitter;
 use crate::dispatcher::{Origin, chain};
@@ -17,6 +19,8 @@ use crate::service::Lane;
 
 /// The longest wait before a message that failed comes again.
 const LONGEST_WAIT: Duration = Duration::from_secs(5 * 60);
+/// How many unreadable entries of one message are parked one by one; the others as one.
+const BAD_ENTRIES: u64 = 100;
 /// How long giving a message back may take.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -97,7 +101,11 @@ pub(crate) async fn handle(
 impl Lane {
     async fn work(&self, message: &Message, kind: &mut &'static str) -> Verdict {
         match decode(&message.body) {
-            Err(fault) => self.park_message(message, fault.reason, chain(&fault)).await,
+            Err(fault) => {
+                let body_parked = AtomicBool::new(false);
+                let origin = self.origin(message, &body_parked);
+                self.park_message(origin, fault.reason, chain(&fault)).await
+            }
             Ok(Notification::Control(control)) => {
                 *kind = control.as_str();
                 Verdict::Delete
@@ -112,25 +120,33 @@ impl Lane {
     /// Every object of the message, also after one of them has failed: a stuck object must not keep
     /// its neighbours waiting.
     async fn settle_all(&self, notified: Notified, message: &Message) -> Verdict {
-        let origin = Origin { account: &self.account.name, message };
-        self.count_object("notified", "", notified.ignored);
+        let body_parked = AtomicBool::new(false);
+        let origin = self.origin(message, &body_parked);
+        let notified_total =
+            self.shared.metrics.objects_notified.with_label_values(&[&self.account.name]);
+        notified_total.inc_by(notified.ignored);
         self.count_object("skipped", "not_created", notified.ignored);
         let mut wait: Option<Duration> = None;
-        for object in notified.objects {
-            let outcome = match &object {
-                Ok(object) => self.settle(object, origin).await,
+        let mut seen = HashSet::new();
+        let mut unreadable = 0_u64;
+        for object in &notified.objects {
+            let outcome = match object {
+                Ok(object) => {
+                    if !seen.insert((&object.bucket, &object.key, &object.version_id)) {
+                        self.shared.metrics.duplicates_suppressed.inc();
+                        continue;
+                    }
+                    self.settle(object, origin).await
+                }
                 Err(fault) => {
-                    let parcel = Parcel {
-                        reason: fault.reason,
-                        error: fault.detail.clone(),
-                        bucket: fault.bucket.as_deref(),
-                        key: fault.key.as_deref(),
-                        ..parcel_of_message(origin)
-                    };
-                    self.park(parcel).await
+                    unreadable += 1;
+                    match unreadable.checked_sub(BAD_ENTRIES) {
+                        None | Some(0) => self.park(parcel_of_entry(fault, origin)).await,
+                        Some(_) => continue,
+                    }
                 }
             };
-            self.count_object("notified", "", 1);
+            notified_total.inc();
             match outcome {
                 Outcome::Done => self.count_object("done", "", 1),
                 Outcome::Skipped(kind) => self.count_object("skipped", kind, 1),
@@ -155,11 +171,23 @@ impl Lane {
                     continue;
                 }
             }
-            if let Ok(object) = &object {
+            if let Ok(object) = object {
                 self.observe_lag(object);
             }
         }
-        wait.map_or(Verdict::Delete, Verdict::Retry)
+        match (wait, unreadable.saturating_sub(BAD_ENTRIES)) {
+            (Some(wait), _) => Verdict::Retry(wait),
+            (None, 0) => Verdict::Delete,
+            (None, left_out) => {
+                // The first of the parked lines has the body, and with it every entry.
+                notified_total.inc_by(left_out);
+                self.count_object("quarantined", Reason::BadNotification.as_str(), left_out);
+                let error = format!(
+                    "{left_out} entries besides the {BAD_ENTRIES} parked ones cannot be read"
+                );
+                self.park_message(origin, Reason::BadNotification, error).await
+            }
+        }
     }
 
     fn count_object(&self, outcome: &str, reason: &str, count: u64) {
@@ -174,14 +202,17 @@ impl Lane {
         }
     }
 
-    async fn park_message(&self, message: &Message, reason: Reason, error: String) -> Verdict {
-        let origin = Origin { account: &self.account.name, message };
+    fn origin<'a>(&'a self, message: &'a Message, body_parked: &'a AtomicBool) -> Origin<'a> {
+        Origin { account: &self.account.name, message, body_parked }
+    }
+
+    async fn park_message(&self, origin: Origin<'_>, reason: Reason, error: String) -> Verdict {
         let parcel = Parcel { reason, error, ..parcel_of_message(origin) };
         match self.park(parcel).await {
             Outcome::Retry { after, error, .. } => {
                 tracing::warn!(
                     account = self.account.name,
-                    sqs.message_id = %message.id,
+                    sqs.message_id = %origin.message.id,
                     error = %error.escape_debug(),
                     "not settled: the message will come again"
                 );
@@ -206,7 +237,8 @@ impl Lane {
             return Verdict::Retry(full_jitter(attempt, LONGEST_WAIT));
         }
         let error = format!("working on the message panicked {attempt} times");
-        self.park_message(message, Reason::Panic, error).await
+        let body_parked = AtomicBool::new(false);
+        self.park_message(self.origin(message, &body_parked), Reason::Panic, error).await
     }
 
     /// Gives the message back, if it is still ours to give.
@@ -228,12 +260,23 @@ impl Lane {
     }
 }
 
+fn parcel_of_entry<'a>(fault: &'a EntryFault, origin: Origin<'a>) -> Parcel<'a> {
+    Parcel {
+        reason: fault.reason,
+        error: fault.detail.clone(),
+        bucket: fault.bucket.as_deref(),
+        key: fault.key.as_deref(),
+        ..parcel_of_message(origin)
+    }
+}
+
 fn parcel_of_message(origin: Origin<'_>) -> Parcel<'_> {
     Parcel {
         reason: Reason::BadNotification,
         error: String::new(),
         account: origin.account,
         message: origin.message,
+        body: origin.body(),
         bucket: None,
         key: None,
         version_id: None,

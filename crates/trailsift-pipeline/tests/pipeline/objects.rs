@@ -237,7 +237,55 @@ async fn objects_that_were_not_created_are_counted_as_notified_and_skipped() {
     rig.deliver("one", &[&selected("1")]);
     let totals = rig.run_until_empty().await;
     assert_eq!(totals.skipped["not_created"], 1);
-    let notified = rig.metric("trailsift_objects_total", &[("outcome", "notified")]);
+    let notified = rig.metric("trailsift_objects_notified_total", &[]);
     assert_eq!(notified.to_string(), "2");
     assert_eq!(rig.store.requests().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_of_bad_records_fills_no_disk_and_keeps_no_good_record_back() {
+    let mut rig = Rig::new();
+    let good = selected("good");
+    let mut records = vec!["1"; 5000];
+    records.insert(2500, &good);
+    let file = rig.deliver("bad", &records);
+    let totals = rig.run_until_empty().await;
+    assert_eq!(rig.events(), [good]);
+    let parked = rig.parked();
+    assert_eq!(parked.len(), 101);
+    let last = parked.last().expect("the file's own line");
+    assert_eq!((&last["reason"], &last["key"]), (&"too_many_bad_records".into(), &file.into()));
+    assert!(last["error"].as_str().expect("text").starts_with("4900 records besides"), "{last}");
+    assert_eq!(totals.quarantined["record_type"], 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_of_bad_entries_is_parked_in_few_lines_with_its_body_once() {
+    let mut rig = Rig::new();
+    rig.store.put(BUCKET, &key("one"), trail_file(&[&selected("1")]));
+    let mut body: serde_json::Value =
+        serde_json::from_str(&notification(&[&key("one")])).expect("JSON");
+    let entries = body["Records"].as_array_mut().expect("entries");
+    entries.extend(vec![serde_json::json!({ "eventSource": "aws:s3" }); 2000]);
+    let body = body.to_string();
+    assert!(body.len() > 16 * 1024);
+    rig.queue.send(body.clone());
+    rig.run_until_empty().await;
+    assert_eq!(rig.events(), [selected("1")]);
+    let parked = rig.parked();
+    assert_eq!(parked.len(), 101);
+    let bodies: Vec<_> = parked.iter().filter_map(|line| line["body"].as_str()).collect();
+    assert_eq!(bodies.iter().filter(|text| **text == body).count(), 1);
+    assert_eq!(rig.metric("trailsift_objects_total", &[("outcome", "quarantined")]), 2000.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_named_twice_in_a_message_is_read_once() {
+    let mut rig = Rig::new();
+    let file = key("one");
+    rig.store.put(BUCKET, &file, trail_file(&[&selected("1")]));
+    rig.queue.send(notification(&[&file, &file, &file]));
+    rig.run_until_empty().await;
+    assert_eq!((rig.events().len(), rig.store.requests().len()), (1, 1));
+    assert_eq!(rig.metric("trailsift_duplicates_suppressed_total", &[]).to_string(), "2");
 }

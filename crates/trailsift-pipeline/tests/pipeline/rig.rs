@@ -148,16 +148,16 @@ impl Rig {
     /// What does not add up now that nothing is in flight: every object notified is done, skipped,
     /// quarantined or put off, every record seen selected, filtered or quarantined.
     pub(crate) fn unbalanced(&self) -> Option<String> {
-        for (name, whole, parts) in [
-            ("objects", "notified", &["done", "skipped", "quarantined", "retried"][..]),
-            ("records", "seen", &["selected", "filtered", "quarantined"][..]),
-        ] {
-            let metric = format!("trailsift_{name}_total");
-            let count = |outcome: &str| self.metric(&metric, &[("outcome", outcome)]);
-            let (whole_count, sum) =
-                (count(whole), parts.iter().map(|part| count(part)).sum::<f64>());
-            if (whole_count - sum).abs() > 0.5 {
-                return Some(format!("{whole_count} {name} {whole}, but {sum} {parts:?}"));
+        let records = |outcome| self.metric("trailsift_records_total", &[("outcome", outcome)]);
+        let seen = records("seen");
+        let judged = records("selected") + records("filtered") + records("quarantined");
+        let notified = self.metric("trailsift_objects_notified_total", &[]);
+        let settled = self.metric("trailsift_objects_total", &[]);
+        for (whole, parts, what) in
+            [(notified, settled, "objects notified"), (seen, judged, "records seen")]
+        {
+            if (whole - parts).abs() > 0.5 {
+                return Some(format!("{whole} {what}, but {parts} accounted for"));
             }
         }
         let in_flight = self.metric("trailsift_messages_in_flight", &[]);
