@@ -1,6 +1,6 @@
 //! What a failing object means, and what it may cost the others: delivery rules D4 and D7.
 
-use crate::rig::{BUCKET, Rig, SECOND, key, notification, selected, trail_file, within};
+use crate::rig::{BUCKET, Rig, SECOND, gzip, key, notification, selected, trail_file, within};
 use tokio::time::{Instant, sleep};
 use trailsift_core::StoreError;
 use trailsift_testkit::{MemoryStore, QueueEvent, StoreFault};
@@ -213,6 +213,25 @@ async fn a_file_that_was_released_in_part_is_not_begun_anew_within_one_delivery(
     assert_eq!((deliveries.len(), begun.len()), (2, 2));
     assert!(begun[1] >= deliveries[1]);
     running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_parked_or_skipped_neighbour_does_not_delete_the_message_of_a_failing_object() {
+    let names = [key("failing"), key("damaged"), "AWSLogs/readme.txt".to_owned(), key("good")];
+    for first in 0..names.len() {
+        let mut rig = Rig::new();
+        rig.store.put(BUCKET, &names[0], trail_file(&[&selected("late")]));
+        let down = StoreError::Unavailable("500".into());
+        rig.store.fault(BUCKET, &names[0], StoreFault::Error(down));
+        rig.store.put(BUCKET, &names[1], gzip(b"[]"));
+        rig.store.put(BUCKET, &names[3], trail_file(&[&selected("good")]));
+        let mut order: Vec<_> = names.iter().map(String::as_str).collect();
+        order.rotate_left(first);
+        rig.queue.send(notification(&order));
+        rig.run_until_empty().await;
+        assert!(rig.events().contains(&selected("late")), "{order:?}");
+        assert_eq!(rig.parked()[0]["reason"], "toplevel_type");
+    }
 }
 
 #[tokio::test(start_paused = true)]

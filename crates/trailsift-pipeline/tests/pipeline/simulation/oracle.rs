@@ -19,6 +19,8 @@ pub(crate) struct Owed {
 #[derive(Debug, Default)]
 pub(crate) struct Oracle {
     pub(crate) owed: HashMap<MessageId, Vec<Owed>>,
+    /// The keys of files that nobody can read: nothing of them may be delivered.
+    pub(crate) damaged: HashMap<MessageId, Vec<String>>,
 }
 
 /// What was seen in a world that kept the rules.
@@ -54,8 +56,8 @@ impl Oracle {
     /// Judges at any moment, also in the middle of faults.
     ///
     /// # Errors
-    /// If a deleted message's record is neither acknowledged nor parked, or the sink or the
-    /// quarantine has something that is in no file.
+    /// If a deleted message's record is neither acknowledged nor parked, or its damaged file is not
+    /// parked, or if the sink or the quarantine has something that is in no file.
     pub(crate) fn judge(&self, rig: &Rig) -> Result<Verdict, String> {
         let known: HashMap<&str, &Owed> =
             self.owed.values().flatten().map(|owed| (owed.text.as_str(), owed)).collect();
@@ -86,6 +88,12 @@ impl Oracle {
         let delivered: HashSet<&str> = events.iter().map(String::as_str).collect();
         let deleted = rig.queue.deleted();
         for id in &deleted {
+            let unparked = |key: &&String| {
+                !parked_objects.contains(key.as_str()) && !parked_messages.contains(id.0.as_str())
+            };
+            if let Some(key) = self.damaged.get(id).into_iter().flatten().find(unparked) {
+                return Err(format!("{id} was deleted, and its damaged {key} is lost"));
+            }
             for record in &self.owed[id] {
                 let settled = delivered.contains(record.text.as_str())
                     || parked_records.contains(record.text.as_str())

@@ -95,9 +95,16 @@ impl World {
 
     /// Puts a few files, some of which cannot be read at first, and sends their notification.
     fn announce(&mut self, message: usize) {
-        let (mut owed, mut keys) = (Vec::new(), Vec::new());
+        let (mut owed, mut damaged, mut keys) = (Vec::new(), Vec::new(), Vec::new());
         for object in 0..=self.dice.below(3) {
             let key = key(&format!("m{message}o{object}"));
+            keys.push(key.clone());
+            if self.play != Play::NoFaults && self.dice.below(6) == 0 {
+                let whole = trail_file(&[&selected(&format!("m{message}o{object} of no use"))]);
+                self.rig.store.put(BUCKET, &key, whole.slice(..whole.len() - 9));
+                damaged.push(key);
+                continue;
+            }
             let mut records = Vec::new();
             for index in 0..self.dice.below(5) {
                 let id = format!("m{message}o{object}r{index}");
@@ -116,11 +123,11 @@ impl World {
                     self.rig.store.fault(BUCKET, &key, self.store_fault());
                 }
             }
-            keys.push(key);
         }
         let keys: Vec<_> = keys.iter().map(String::as_str).collect();
         let id = self.rig.queue.send(notification(&keys));
-        self.oracle.owed.insert(id, owed);
+        self.oracle.owed.insert(id.clone(), owed);
+        self.oracle.damaged.insert(id, damaged);
     }
 
     fn store_fault(&self) -> StoreFault {
