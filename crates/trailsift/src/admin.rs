@@ -1,7 +1,7 @@
 //! What operators and orchestrators ask over HTTP: `/livez`, `/readyz`, `/metrics`.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -14,12 +14,12 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use prometheus::{Registry, TextEncoder};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 use trailsift_pipeline::Health;
 
-/// How many connections are served at once; others wait in the kernel's queue.
+/// How many connections are served at once; one more ends the oldest. Clients that never finish a
+/// request can so not keep a probe waiting.
 const CONNECTIONS: usize = 64;
 /// How long a client may take to send its request's head: against clients that never finish it.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -51,11 +51,11 @@ pub(crate) async fn serve(listener: TcpListener, registry: Registry, health: Hea
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .with_state(Admin { registry, health });
-    let free = Arc::new(Semaphore::new(CONNECTIONS));
     let mut connections = JoinSet::new();
+    let mut oldest_first: VecDeque<AbortHandle> = VecDeque::new();
     loop {
         while connections.try_join_next().is_some() {}
-        let Ok(permit) = Arc::clone(&free).acquire_owned().await else { return };
+        oldest_first.retain(|connection| !connection.is_finished());
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
@@ -65,16 +65,20 @@ pub(crate) async fn serve(listener: TcpListener, registry: Registry, health: Hea
                 continue;
             }
         };
+        if oldest_first.len() >= CONNECTIONS
+            && let Some(oldest) = oldest_first.pop_front()
+        {
+            oldest.abort();
+        }
         let service = TowerToHyperService::new(router.clone());
-        connections.spawn(async move {
+        oldest_first.push_back(connections.spawn(async move {
             let mut server = hyper::server::conn::http1::Builder::new();
             server.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
-            server.max_buf_size(HEADER_BYTES);
+            server.max_buf_size(HEADER_BYTES).keep_alive(false);
             let connection = server.serve_connection(TokioIo::new(stream), service);
             // A client that went away or took too long is not our concern.
             drop(timeout(CONNECTION_TIMEOUT, connection).await);
-            drop(permit);
-        });
+        }));
     }
 }
 
@@ -132,5 +136,21 @@ mod tests {
         assert!(unready.contains(r#"{"ready":false,"reasons":{"sink siem":"401"}}"#), "{unready}");
         assert!(ask(address, "/metrics").await.contains("trailsift_lease_extensions_total 0"));
         assert!(ask(address, "/other").await.starts_with("HTTP/1.1 404"));
+    }
+
+    #[tokio::test]
+    async fn a_probe_is_answered_while_slow_clients_hold_every_place() {
+        let listener = bind("127.0.0.1:0".parse().expect("an address")).await.expect("binds");
+        let address = listener.local_addr().expect("bound");
+        let mut server = JoinSet::new();
+        server.spawn(serve(listener, Registry::new(), Health::default()));
+        let mut slow = Vec::new();
+        for _ in 0..2 * CONNECTIONS {
+            let mut stream = TcpStream::connect(address).await.expect("it listens");
+            stream.write_all(b"GET /livez HTTP/1.1\r\nX: ").await.expect("it reads");
+            slow.push(stream);
+        }
+        let answer = timeout(Duration::from_secs(60), ask(address, "/livez")).await;
+        assert!(answer.expect("in time").starts_with("HTTP/1.1 200"));
     }
 }

@@ -39,6 +39,10 @@ pub(super) fn sift(args: &SiftArgs, global: &GlobalArgs) -> anyhow::Result<Exit>
         }
         true => vec![PathBuf::from("-")],
     };
+    if paths.iter().filter(|path| path.as_os_str() == "-").count() > 1 {
+        complain("standard input (-) can be read only once");
+        return Ok(Exit::Usage);
+    }
     let config = match configuration(global) {
         Ok(config) => config,
         Err(findings) => {

@@ -1,9 +1,11 @@
 //! What was found wrong, where, and how it is shown.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+
+use crate::logging::escaped;
 
 /// What in a key or header name makes its value a secret.
 const SECRET_PARTS: [&str; 9] = [
@@ -88,7 +90,15 @@ enum Subject {
 pub struct Findings {
     files: RefCell<Vec<SourceFile>>,
     list: RefCell<Vec<Finding>>,
+    /// How many were left out because there were too many.
+    left_out: Cell<usize>,
 }
+
+/// How many findings are kept: nobody mends more at a time, and a file that is not meant as a
+/// configuration has one on every line.
+const MOST: usize = 200;
+/// How much of a line is shown before and behind what is marked, in characters.
+const MARGIN: usize = 100;
 
 impl fmt::Debug for Findings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -174,6 +184,10 @@ impl Findings {
         message: impl Into<String>,
         hint: impl Into<String>,
     ) {
+        if self.list.borrow().len() >= MOST {
+            self.left_out.set(self.left_out.get() + 1);
+            return;
+        }
         let hint = Some(hint.into()).filter(|hint| !hint.is_empty());
         self.list.borrow_mut().push(Finding {
             severity,
@@ -246,6 +260,9 @@ impl Findings {
         for finding in self.list.borrow().iter() {
             finding.render(&self.files.borrow(), paint, &mut out);
         }
+        if self.left_out.get() > 0 {
+            out.push_str(&format!("{} more are left out\n\n", self.left_out.get()));
+        }
         out
     }
 }
@@ -264,11 +281,12 @@ impl Finding {
 
     fn place_text(&self, files: &[SourceFile]) -> String {
         match &self.subject {
-            Subject::Path(path) => path.display().to_string(),
+            Subject::Path(path) => escaped(&path.display().to_string()),
             Subject::Place(place) => {
                 let file = &files[place.file];
                 let (line, column) = file.position(place.start);
-                format!("{}:{}:{}", file.path.display(), line + 1, column + 1)
+                let path = escaped(&file.path.display().to_string());
+                format!("{path}:{}:{}", line + 1, column + 1)
             }
         }
     }
@@ -287,7 +305,7 @@ impl Finding {
             let (line, column) = file.position(place.start);
             let number = (line + 1).to_string();
             margin = " ".repeat(number.len());
-            let (shown, width) = file.quote(line, column, place.end - place.start);
+            let (shown, column, width) = file.quote(line, column, place.end - place.start);
             let bar = paint.put(Paint::BLUE, "|");
             quotation.push_str(&format!("{margin} {bar}\n"));
             let number = paint.put(Paint::BLUE, &number);
@@ -314,8 +332,9 @@ impl SourceFile {
         (before.matches('\n').count(), before[start..].chars().count())
     }
 
-    /// The line as it may be shown, and how many of its characters to mark from `column` on.
-    fn quote(&self, line: usize, column: usize, length: usize) -> (String, usize) {
+    /// The line as it may be shown, cut where it is very long; from which of its characters on to
+    /// mark, and how many.
+    fn quote(&self, line: usize, column: usize, length: usize) -> (String, usize, usize) {
         let start = match line {
             0 => 0,
             _ => self.text.match_indices('\n').nth(line - 1).map_or(0, |(at, _)| at + 1),
@@ -333,7 +352,16 @@ impl SourceFile {
             c if c.is_control() => '\u{fffd}',
             c => c,
         });
-        (shown.collect(), marked.max(1))
+        let cut = column.saturating_sub(MARGIN);
+        let marked = marked.clamp(1, MARGIN);
+        let mut shown = shown.skip(cut);
+        let ellipsis = if cut > 0 { "…" } else { "" };
+        let mut text: String = ellipsis.into();
+        text.extend(shown.by_ref().take(column - cut + marked + MARGIN));
+        if shown.next().is_some() {
+            text.push('…');
+        }
+        (text, column - cut + usize::from(cut > 0), marked)
     }
 }
 

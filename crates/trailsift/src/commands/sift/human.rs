@@ -7,9 +7,18 @@ use crate::logging::escaped;
 /// How much of a text from an event is shown, in characters.
 const LONGEST: usize = 120;
 
-/// Appends the event as one line. What is not there, or no JSON, is shown as a dash.
+/// Appends the event as one line. What is not there is shown as a dash.
+///
+/// An event may hold what selection passes and this view cannot hold, such as the number `1e999`
+/// or half a surrogate pair: then it says so, rather than that a field is not there.
 pub(super) fn append(out: &mut Vec<u8>, record: &[u8]) {
-    let event: Value = serde_json::from_slice(record).unwrap_or_default();
+    let event: Value = match serde_json::from_slice(record) {
+        Ok(event) => event,
+        Err(error) => {
+            let line = format!("an event that cannot be shown in a line ({error}): see --json\n");
+            return out.extend_from_slice(line.as_bytes());
+        }
+    };
     let text = |pointer: &str| shown(event.pointer(pointer).and_then(Value::as_str));
     let outcome = event.get("errorCode").and_then(Value::as_str);
     let outcome =
@@ -53,6 +62,14 @@ fn shown(text: Option<&str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_cannot_be_shown_is_not_shown_as_missing() {
+        for value in ["1e999", r#""\ud800""#] {
+            let line = line(&format!(r#"{{"eventName":"X","requestParameters":{value}}}"#));
+            assert!(line.contains("see --json") && !line.contains("no access key"), "{line}");
+        }
+    }
 
     fn line(record: &str) -> String {
         let mut out = Vec::new();
