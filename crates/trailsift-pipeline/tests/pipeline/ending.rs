@@ -62,12 +62,12 @@ async fn a_delete_that_outlasts_the_drain_does_not_spoil_its_outcome() {
 }
 
 /// Six messages in a far queue, all stuck at the sink; then a drain of this length.
-async fn drain_a_far_queue(drain_timeout: Duration, way_back: Duration) -> (usize, usize) {
+async fn drain_a_far_queue(drain_timeout: Duration, far: Quirk) -> (usize, usize) {
     let mut rig = Rig::new();
     rig.settings.drain_timeout = drain_timeout;
     rig.settings.workers = 20;
     rig.sink.answer_by(|_| Answer::Hang);
-    rig.queue_front = Some(Arc::new(QuirkyQueue::new(&rig.queue, Quirk::Far(way_back))));
+    rig.queue_front = Some(Arc::new(QuirkyQueue::new(&rig.queue, far)));
     for n in 0..6 {
         rig.deliver(&n.to_string(), &[&selected("1")]);
     }
@@ -82,10 +82,11 @@ async fn drain_a_far_queue(drain_timeout: Duration, way_back: Duration) -> (usiz
 #[tokio::test(start_paused = true)]
 async fn the_last_poll_does_not_swallow_what_the_drain_gives_back() {
     for drain_seconds in [5, 15, 25] {
-        for way_back in [0, 15] {
-            let way_back = Duration::from_millis(way_back);
-            let left = drain_a_far_queue(drain_seconds * SECOND, way_back).await;
-            assert_eq!(left, (6, 0), "drain {drain_seconds} s, answers {way_back:?} late");
+        for (receive, release) in [(0, 0), (10, 15), (15, 15), (15, 0), (200, 15)] {
+            let [receive, release] = [receive, release].map(Duration::from_millis);
+            let far = Quirk::Far { receive, release };
+            let left = drain_a_far_queue(drain_seconds * SECOND, far).await;
+            assert_eq!(left, (6, 0), "drain {drain_seconds} s, {receive:?} and {release:?} back");
         }
     }
 }

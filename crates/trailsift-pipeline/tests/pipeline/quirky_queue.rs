@@ -11,9 +11,14 @@ use trailsift_testkit::MemoryQueue;
 #[derive(Debug)]
 pub(crate) enum Quirk {
     /// It is far away, as a real one is: a poll that its caller drops goes on at the queue's side,
-    /// what it takes is hidden although nobody has it, and what it has received or released is
-    /// known only this long afterwards.
-    Far(Duration),
+    /// and what it takes is hidden although nobody has it. That it has received or released
+    /// something is known only so long afterwards.
+    Far {
+        /// The way back of what was received.
+        receive: Duration,
+        /// The way back of a release's answer.
+        release: Duration,
+    },
     /// Its client panics at this receive, counted from 1.
     PanicsAtReceive(usize),
     /// Its approximate counts are wrong once: it looks empty at this status, counted from 1.
@@ -54,7 +59,7 @@ impl Queue for QuirkyQueue {
 
     async fn receive(&self, max: usize, wait: Duration) -> Result<Vec<Message>, QueueError> {
         match self.quirk {
-            Quirk::Far(way_back) => {
+            Quirk::Far { receive: way_back, .. } => {
                 let queue = self.queue.clone();
                 #[expect(clippy::disallowed_methods, reason = "it must outlive its caller")]
                 let poll = tokio::spawn(async move { queue.receive(max, wait).await });
@@ -73,7 +78,7 @@ impl Queue for QuirkyQueue {
 
     async fn release(&self, receipt: &Receipt, after: Duration) -> Result<(), QueueError> {
         let released = self.queue.release(receipt, after).await;
-        if let Quirk::Far(way_back) = self.quirk {
+        if let Quirk::Far { release: way_back, .. } = self.quirk {
             sleep(way_back).await;
         }
         released
