@@ -151,7 +151,9 @@ impl Dispatcher {
             return Ok(());
         }
         let outcome = outcome.map_err(|error| undelivered(outlet, &error))?;
-        desk.patience.renew();
+        if outcome.failures.len() < batch.entries.len() {
+            desk.patience.renew();
+        }
         let mut trouble: Result<(), Undelivered> = Ok(());
         for failure in outcome.failures {
             let obligation = owed.get_mut(failure.index).and_then(Option::take);

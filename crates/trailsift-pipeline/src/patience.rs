@@ -9,13 +9,15 @@ mod tests;
 
 /// How long a sink may acknowledge nothing before messages stop waiting for it.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a message waits in any case: one write may hang at a sink that is otherwise well.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// Keeps a stuck sink from taking every worker.
 ///
 /// A worker that waits for a sink cannot read files that need no sink at all. So once a sink has
 /// acknowledged nothing for a minute, only the message that has waited longest goes on waiting:
-/// the others are given back to the queue at once, and so is whatever comes next for this sink,
-/// until that one message has got through.
+/// the others are given back to the queue, and so is whatever comes next for this sink, after a few
+/// seconds each, until something has got through.
 #[derive(Debug, Default)]
 pub(crate) struct Patience(Mutex<Waiting>);
 
@@ -46,7 +48,8 @@ impl Patience {
                 let first = waiting.since.first_key_value();
                 let (number, since) =
                     first.map_or((place.number, Instant::now()), |(n, s)| (*n, *s));
-                (since.max(waiting.renewed.unwrap_or(since)) + PATIENCE, number == place.number)
+                let until = since.max(waiting.renewed.unwrap_or(since)) + PATIENCE;
+                (until.max(place.entered + GRACE), number == place.number)
             };
             if Instant::now() < until {
                 sleep_until(until).await;
@@ -60,10 +63,10 @@ impl Patience {
 
     fn enter(&self) -> Place<'_> {
         let mut waiting = self.waiting();
-        let number = waiting.next;
+        let (number, entered) = (waiting.next, Instant::now());
         waiting.next += 1;
-        waiting.since.insert(number, Instant::now());
-        Place { patience: self, number }
+        waiting.since.insert(number, entered);
+        Place { patience: self, number, entered }
     }
 }
 
@@ -71,6 +74,7 @@ impl Patience {
 struct Place<'a> {
     patience: &'a Patience,
     number: u64,
+    entered: Instant,
 }
 
 impl Drop for Place<'_> {

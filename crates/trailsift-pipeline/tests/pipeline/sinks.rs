@@ -22,10 +22,11 @@ async fn a_stuck_sink_does_not_stop_files_that_need_no_sink() {
     }
     sleep(600 * SECOND).await;
     assert_eq!(rig.queue.deleted().len(), 50);
-    // One message goes on waiting, so that the sink's recovery is noticed at once.
+    // One message goes on waiting, so that the sink's recovery is noticed at once; those that come
+    // again wait a few seconds each, which never takes all workers.
     for _ in 0..60 {
         sleep(61 * SECOND).await;
-        assert_eq!(rig.sink.held(), 1);
+        assert!((1..rig.settings.workers).contains(&rig.sink.held()), "{}", rig.sink.held());
     }
     assert!(rig.events().is_empty() && rig.parked().is_empty());
 
