@@ -6,11 +6,12 @@ use std::time::Duration;
 use futures::future::join_all;
 use tokio::time::sleep;
 use trailsift_core::{
-    Batch, Disposition, Entry, Message, Record, RouteSet, Sink, SinkError, Source,
+    Batch, Clock, Disposition, Entry, Message, Record, RouteSet, Sink, SinkError, Source,
 };
 use trailsift_route::Format;
-use trailsift_trail::{FaultyRecord, Found};
+use trailsift_trail::{FaultyRecord, Found, event_time};
 
+use crate::metrics::PipelineMetrics;
 use crate::obligation::{Obligation, Obligations};
 use crate::patience::Patience;
 use crate::quarantine::{Parcel, Quarantine};
@@ -75,14 +76,21 @@ impl<'a> Origin<'a> {
 /// Takes what was found in a file to the sinks and to the quarantine.
 #[derive(Debug)]
 pub(crate) struct Dispatcher {
-    pub(crate) desks: Vec<Desk>,
+    desks: Vec<Desk>,
     pub(crate) quarantine: Quarantine,
+    clock: Arc<dyn Clock>,
+    metrics: PipelineMetrics,
 }
 
 impl Dispatcher {
-    pub(crate) fn new(outlets: Vec<Outlet>, quarantine: Quarantine) -> Self {
+    pub(crate) fn new(
+        outlets: Vec<Outlet>,
+        quarantine: Quarantine,
+        clock: Arc<dyn Clock>,
+        metrics: PipelineMetrics,
+    ) -> Self {
         let desk = |outlet| Desk { outlet, patience: Patience::default() };
-        Self { desks: outlets.into_iter().map(desk).collect(), quarantine }
+        Self { desks: outlets.into_iter().map(desk).collect(), quarantine, clock, metrics }
     }
 
     /// Every outlet.
@@ -117,8 +125,19 @@ impl Dispatcher {
         let trouble = trouble.reduce(|first, other| if other.fatal { other } else { first });
         match trouble {
             Some(trouble) => Err(trouble),
-            None if owed.all_settled() => Ok(()),
+            None if owed.all_settled() => {
+                records.iter().for_each(|record| self.observe_lag(record));
+                Ok(())
+            }
             None => Err(Undelivered::new("a record was neither acknowledged nor parked")),
+        }
+    }
+
+    fn observe_lag(&self, record: &Record) {
+        let lag = event_time(&record.bytes).map(|time| self.clock.now().duration_since(time));
+        // A clock that stands before the event says nothing.
+        if let Some(Ok(lag)) = lag {
+            self.metrics.event_lag.observe(lag.as_secs_f64());
         }
     }
 

@@ -25,6 +25,7 @@ pub struct PipelineMetrics {
     pub(crate) duplicates_suppressed: IntCounter,
     pub(crate) quarantined: IntCounterVec,
     pub(crate) object_lag: Histogram,
+    pub(crate) event_lag: Histogram,
     pub(crate) resumes: IntCounter,
     pub(crate) panics: IntCounter,
 }
@@ -47,12 +48,12 @@ impl PipelineMetrics {
         };
         let counter =
             |name: &str, help: &str| add(registry, IntCounter::with_opts(Opts::new(name, help))?);
-        let (start, factor, count) = LAG_BUCKETS;
-        let lag = HistogramOpts::new(
-            "trailsift_object_lag_seconds",
-            "Time from the S3 event to the object being settled.",
-        )
-        .buckets(prometheus::exponential_buckets(start, factor, count)?);
+        let lag = |name: &str, help: &str| {
+            let (start, factor, count) = LAG_BUCKETS;
+            let buckets = prometheus::exponential_buckets(start, factor, count)?;
+            let options = HistogramOpts::new(name, help).buckets(buckets);
+            add(registry, Histogram::with_opts(options)?)
+        };
         Ok(Self {
             messages: counters(
                 "trailsift_messages_total",
@@ -106,7 +107,14 @@ impl PipelineMetrics {
                 "Messages, objects and records parked, by reason.",
                 &["reason"],
             )?,
-            object_lag: add(registry, Histogram::with_opts(lag)?)?,
+            object_lag: lag(
+                "trailsift_object_lag_seconds",
+                "Time from the S3 event to the object being settled.",
+            )?,
+            event_lag: lag(
+                "trailsift_event_lag_seconds",
+                "Time from a selected event's eventTime to its acknowledgement by every required sink.",
+            )?,
             resumes: counter(
                 "trailsift_s3_resumes_total",
                 "Object bodies that broke off and were resumed with a range request.",

@@ -164,7 +164,7 @@ impl Service {
         let shared = Shared {
             settings,
             budget,
-            dispatcher: Dispatcher::new(outlets, quarantine),
+            dispatcher: Dispatcher::new(outlets, quarantine, Arc::clone(&clock), metrics.clone()),
             cpu,
             clock,
             metrics,

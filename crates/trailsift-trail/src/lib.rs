@@ -1,9 +1,11 @@
 #![doc = include_str!("../README.md")]
 
+mod event_time;
 mod key;
 mod notification;
 mod sift;
 
+pub use event_time::event_time;
 pub use key::{KeyClass, LogKind, TrailKey, classify};
 pub use notification::{
     Control, EntryFault, Notification, NotificationFault, Notified, NotifiedObject, Shape,

@@ -328,3 +328,15 @@ async fn a_panicking_sink_gives_the_message_back_and_is_parked_in_the_end() {
     assert_eq!(rig.parked()[0]["error"], "working on the message panicked 5 times");
     assert!(rig.events().is_empty());
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_lags_are_those_of_the_object_and_of_its_selected_events() {
+    let mut rig = Rig::new();
+    let event = |time: &str| selected("1").replacen('{', &format!(r#"{{"eventTime":"{time}","#), 1);
+    // The rig's clock stands at 22:13:20, and its notifications say 22:13:00.
+    let records = [event("2023-11-14T22:08:20Z"), event("2023-11-14T22:12:20Z"), filtered("2")];
+    rig.deliver("one", &records.each_ref().map(String::as_str));
+    rig.run_until_empty().await;
+    assert_eq!(rig.histogram("trailsift_object_lag_seconds"), (1, 20.0));
+    assert_eq!(rig.histogram("trailsift_event_lag_seconds"), (2, 360.0));
+}

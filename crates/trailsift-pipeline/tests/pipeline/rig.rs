@@ -145,6 +145,14 @@ impl Rig {
         matching.map(|m| m.get_counter().get_value() + m.get_gauge().get_value()).sum()
     }
 
+    /// The count and the sum of a histogram.
+    pub(crate) fn histogram(&self, name: &str) -> (u64, f64) {
+        let families = self.registry.gather();
+        let family = families.iter().find(|family| family.name() == name).expect("a histogram");
+        let histogram = family.get_metric()[0].get_histogram();
+        (histogram.get_sample_count(), histogram.get_sample_sum())
+    }
+
     /// What does not add up now that nothing is in flight: every object notified is done, skipped,
     /// quarantined or put off, every record seen selected, filtered or quarantined.
     pub(crate) fn unbalanced(&self) -> Option<String> {
