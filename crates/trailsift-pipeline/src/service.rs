@@ -198,14 +198,16 @@ impl Service {
 
         let mut ended = LanesEnded::default();
         // Cancel safety: what was joined when another arm wins is in `ended`.
+        // An order goes first: where it ends idle lanes at once, it is a drain all the same.
         let by_itself = tokio::select! {
+            biased;
+            () = stop.cancelled() => false,
+            () = shared.failed.cancelled() => false,
             () = join_lanes(&mut lanes, &shared, &mut ended) => true,
             () = no_account_in_time(first_reached, shared.settings.startup_timeout) => {
                 stop.cancel();
                 true
             }
-            () = stop.cancelled() => false,
-            () = shared.failed.cancelled() => false,
         };
         let close_by = Instant::now() + shared.settings.drain_timeout;
         if by_itself {
