@@ -26,11 +26,11 @@ use std::path::Path;
 
 pub use findings::{Findings, Severity};
 pub use model::{
-    Account, AllowedAccounts, AllowedBucket, BatchConfig, Compression, Config, FileConfig,
-    HeaderValue, HttpBody, HttpConfig, Quarantine, RetryConfig, Route, Service, SinkConfig,
-    SinkKind,
+    Account, AllowedAccounts, AllowedBucket, BatchConfig, Config, FileConfig, HeaderValue,
+    HttpConfig, Quarantine, RetryConfig, Route, Service, SinkConfig, SinkKind,
 };
 pub use trailsift_route::{Format, RouteSpec};
+pub use trailsift_sinks::{BodyShape, Compression};
 pub use units::ByteSize;
 
 use document::Draft;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use trailsift_pipeline::Budget;
 use trailsift_route::{Format, RouteSpec};
+use trailsift_sinks::{BodyShape, Compression};
 
 use super::ByteSize;
 
@@ -140,25 +141,13 @@ pub struct FileConfig {
     pub compression: Compression,
 }
 
-/// How bytes are compressed on their way out.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Compression {
-    /// Not at all.
-    #[default]
-    None,
-    /// RFC 1952.
-    Gzip,
-    /// RFC 8878. Files only.
-    Zstd,
-}
-
 /// An HTTP collector.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpConfig {
     /// Where events are posted: `https`, or `http` where that is allowed. Holds no credentials.
     pub url: String,
     /// How a batch becomes a body.
-    pub body: HttpBody,
+    pub body: BodyShape,
     /// Sent with each request, names in lower case.
     pub headers: BTreeMap<String, HeaderValue>,
     /// [`Compression::None`] or [`Compression::Gzip`].
@@ -169,16 +158,6 @@ pub struct HttpConfig {
     pub connect_timeout: Duration,
     /// Whether `http` is allowed beyond this machine.
     pub allow_http: bool,
-}
-
-/// How a batch becomes the body of a request.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum HttpBody {
-    /// One event a line.
-    #[default]
-    Ndjson,
-    /// One JSON array.
-    JsonArray,
 }
 
 /// The value of a header. Never a secret itself, so printing it shows none.

@@ -6,7 +6,7 @@ use trailsift_route::{Condition, RouteSpec, Value};
 
 use super::units::duration_text;
 use super::{
-    Account, AllowedAccounts, Compression, Config, Format, HeaderValue, HttpBody, Quarantine,
+    Account, AllowedAccounts, BodyShape, Compression, Config, Format, HeaderValue, Quarantine,
     Service, SinkConfig, SinkKind,
 };
 
@@ -111,8 +111,8 @@ fn sink(f: &mut impl Write, name: &str, config: &SinkConfig) -> fmt::Result {
         SinkKind::Http(http) => {
             writeln!(f, "type = \"http\"\nurl = {}", quoted(&http.url))?;
             let body = match http.body {
-                HttpBody::Ndjson => "ndjson",
-                HttpBody::JsonArray => "json_array",
+                BodyShape::Ndjson => "ndjson",
+                BodyShape::JsonArray => "json_array",
             };
             writeln!(f, "body = \"{body}\"")?;
             if !http.headers.is_empty() {

@@ -14,8 +14,8 @@ use super::names::{ENDPOINT, is_name, judge_scheme};
 use super::reader::{Kind, Node, Section};
 use super::secret::{ENV_NAME, judge_env, judge_file};
 use super::{
-    BatchConfig, ByteSize, Compression, FileConfig, HeaderValue, HttpBody, HttpConfig, RetryConfig,
-    SinkConfig, SinkKind,
+    BatchConfig, BodyShape, ByteSize, Compression, FileConfig, HeaderValue, HttpConfig,
+    RetryConfig, SinkConfig, SinkKind,
 };
 
 /// A sink as written.
@@ -204,10 +204,10 @@ fn http(section: &mut Section<'_, '_>) -> HttpConfig {
         body: section.get_or(
             "body",
             OneOf {
-                words: &[("ndjson", HttpBody::Ndjson), ("json_array", HttpBody::JsonArray)],
+                words: &[("ndjson", BodyShape::Ndjson), ("json_array", BodyShape::JsonArray)],
                 later: &[],
             },
-            HttpBody::Ndjson,
+            BodyShape::Ndjson,
         ),
         headers: section.node("headers").map_or_else(BTreeMap::new, |node| headers(&node)),
         compression: section.get_or(

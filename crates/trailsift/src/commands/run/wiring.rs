@@ -12,13 +12,13 @@ use trailsift_pipeline::{
 };
 use trailsift_route::Routes;
 use trailsift_sinks::{
-    BatchSettings, BodyShape, Decoration, FileSettings, FileSink, HeaderText, HttpSettings,
-    HttpSink, RetrySettings, SecretSource, SinkMetrics, StdoutSink, decorate,
+    BatchSettings, Decoration, FileSettings, FileSink, HeaderText, HttpSettings, HttpSink,
+    RetrySettings, SecretSource, SinkMetrics, StdoutSink, decorate,
 };
 
 use crate::config::{
-    self, AllowedAccounts, ByteSize, Compression, Config, FileConfig, HeaderValue, HttpBody,
-    HttpConfig, SinkConfig, SinkKind,
+    self, AllowedAccounts, ByteSize, Compression, Config, FileConfig, HeaderValue, HttpConfig,
+    SinkConfig, SinkKind,
 };
 
 /// The quarantine's file in its folder; rotated ones lie beside it.
@@ -83,11 +83,7 @@ fn bare_sink(name: &str, sink: &SinkConfig) -> anyhow::Result<(Arc<dyn Sink>, Op
 fn file_settings(file: &FileConfig) -> FileSettings {
     FileSettings {
         path: file.path.clone(),
-        compression: match file.compression {
-            Compression::None => trailsift_sinks::Compression::None,
-            Compression::Gzip => trailsift_sinks::Compression::Gzip,
-            Compression::Zstd => trailsift_sinks::Compression::Zstd,
-        },
+        compression: file.compression,
         rotate_bytes: file.rotate_size.map(ByteSize::bytes),
         rotate_every: file.rotate_every,
     }
@@ -101,10 +97,7 @@ fn http_settings(http: &HttpConfig) -> HttpSettings {
         HeaderValue::File(path) => secret(SecretSource::File(path.clone())),
     };
     HttpSettings {
-        body: match http.body {
-            HttpBody::Ndjson => BodyShape::Ndjson,
-            HttpBody::JsonArray => BodyShape::JsonArray,
-        },
+        body: http.body,
         headers: http.headers.iter().map(|(name, value)| (name.clone(), text(value))).collect(),
         gzip: http.compression == Compression::Gzip,
         connect_timeout: http.connect_timeout,
