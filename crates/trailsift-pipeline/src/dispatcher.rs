@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use tokio::time::sleep;
 use trailsift_core::{
-    Batch, Clock, Disposition, Entry, Message, Record, RouteSet, Sink, SinkError, Source,
+    Batch, Clock, Disposition, Entry, Message, Reason, Record, RouteSet, Sink, SinkError, Source,
 };
 use trailsift_route::Format;
 use trailsift_trail::{FaultyRecord, Found, event_time};
@@ -189,12 +189,11 @@ impl Dispatcher {
                 }
                 continue;
             };
+            let error = format!("sink {}: {}", outlet.sink.name(), chain(&failure.error));
             let parcel = Parcel {
-                reason,
-                error: format!("sink {}: {}", outlet.sink.name(), chain(&failure.error)),
                 index: Some(entry.index),
                 data: Some(&entry.data),
-                ..parcel_of(&entry.source, origin)
+                ..parcel_of(&entry.source, origin, reason, error)
             };
             match self.quarantine.park(parcel).await {
                 Ok(()) => obligation.settle(),
@@ -215,11 +214,9 @@ impl Dispatcher {
         // Side by side, so that the quarantine's sink writes them as one batch.
         let parking = faulty.into_iter().map(|(obligation, record)| async move {
             let parcel = Parcel {
-                reason: record.reason,
-                error: record.detail,
                 index: Some(record.index),
                 data: Some(&record.data),
-                ..parcel_of(source, origin)
+                ..parcel_of(source, origin, record.reason, record.detail)
             };
             self.quarantine.park(parcel).await.map_err(|error| not_parked(&error))?;
             obligation.settle();
@@ -257,17 +254,32 @@ impl Consignment {
     }
 }
 
-/// The parts of a parcel that its source and its message say.
-pub(crate) fn parcel_of<'a>(source: &'a Source, origin: Origin<'a>) -> Parcel<'a> {
+/// What is parked of a source: the whole object, unless the caller adds a record.
+pub(crate) fn parcel_of<'a>(
+    source: &'a Source,
+    origin: Origin<'a>,
+    reason: Reason,
+    error: String,
+) -> Parcel<'a> {
     Parcel {
-        reason: trailsift_core::Reason::SinkRejected,
-        error: String::new(),
-        account: origin.account,
-        message: origin.message,
-        body: origin.body(),
         bucket: Some(&source.bucket),
         key: Some(&source.key),
         version_id: source.version_id.as_deref(),
+        ..parcel_of_message(origin, reason, error)
+    }
+}
+
+/// What is parked of a message that names no object.
+pub(crate) fn parcel_of_message(origin: Origin<'_>, reason: Reason, error: String) -> Parcel<'_> {
+    Parcel {
+        reason,
+        error,
+        account: origin.account,
+        message: origin.message,
+        body: origin.body(),
+        bucket: None,
+        key: None,
+        version_id: None,
         index: None,
         data: None,
     }

@@ -101,7 +101,7 @@ impl Lane {
             Admission::Skip(kind) => return Outcome::Skipped(kind),
             Admission::Refuse(reason, error) => {
                 let source = self.source_of_notified(object);
-                return self.park(Parcel { reason, error, ..parcel_of(&source, origin) }).await;
+                return self.park(parcel_of(&source, origin, reason, error)).await;
             }
         };
         let read = match self.read(&file, origin).await {
@@ -117,10 +117,8 @@ impl Lane {
             None => Outcome::Done,
             Some(fault) => {
                 let parcel = Parcel {
-                    reason: fault.reason,
-                    error: fault.detail.clone(),
                     data: Some(&fault.data),
-                    ..parcel_of(&read.source, origin)
+                    ..parcel_of(&read.source, origin, fault.reason, fault.detail.clone())
                 };
                 self.park(parcel).await
             }
@@ -165,7 +163,7 @@ impl Lane {
         if let Some(reason) = reason {
             let source = self.source(file, None, file.version_id.clone());
             let error = chain(error);
-            let outcome = self.park(Parcel { reason, error, ..parcel_of(&source, origin) }).await;
+            let outcome = self.park(parcel_of(&source, origin, reason, error)).await;
             if matches!(outcome, Outcome::Quarantined(_)) {
                 self.shared.object_attempts.settled(file);
             }

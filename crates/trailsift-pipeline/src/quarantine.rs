@@ -146,6 +146,7 @@ impl Quarantine {
         tracing::warn!(
             account = parcel.account,
             sqs.message_id = %parcel.message.id,
+            sqs.sender_id = parcel.message.sender_id.as_deref(),
             s3.bucket = %parcel.bucket.unwrap_or_default().escape_debug(),
             s3.key = %parcel.key.unwrap_or_default().escape_debug(),
             index = parcel.index,

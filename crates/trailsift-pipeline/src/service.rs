@@ -96,7 +96,8 @@ pub struct Surroundings {
 /// Why the service ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// It was told to stop, and everything was settled or given back in time.
+    /// It was told to stop and did in time: what was not settled was given back, or comes again when
+    /// its lease ends where the queue did not answer.
     Drained,
     /// The queues are empty and everything is settled.
     Empty,

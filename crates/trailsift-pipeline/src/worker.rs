@@ -11,7 +11,7 @@ use trailsift_core::{Message, Reason};
 use trailsift_trail::{EntryFault, Notification, Notified, NotifiedObject, decode};
 
 use crate::backoff::full_jitter;
-use crate::dispatcher::{Origin, chain};
+use crate::dispatcher::{Origin, chain, parcel_of_message};
 use crate::lease::{Lease, Ticket};
 use crate::object::Outcome;
 use crate::quarantine::Parcel;
@@ -140,10 +140,10 @@ impl Lane {
                 }
                 Err(fault) => {
                     unreadable += 1;
-                    match unreadable.checked_sub(BAD_ENTRIES) {
-                        None | Some(0) => self.park(parcel_of_entry(fault, origin)).await,
-                        Some(_) => continue,
+                    if unreadable > BAD_ENTRIES {
+                        continue;
                     }
+                    self.park(parcel_of_entry(fault, origin)).await
                 }
             };
             notified_total.inc();
@@ -180,12 +180,16 @@ impl Lane {
             (None, 0) => Verdict::Delete,
             (None, left_out) => {
                 // The first of the parked lines has the body, and with it every entry.
-                notified_total.inc_by(left_out);
-                self.count_object("quarantined", Reason::BadNotification.as_str(), left_out);
                 let error = format!(
                     "{left_out} entries besides the {BAD_ENTRIES} parked ones cannot be read"
                 );
-                self.park_message(origin, Reason::BadNotification, error).await
+                let reason = Reason::BadNotification;
+                let verdict = self.park_message(origin, reason, error).await;
+                if verdict == Verdict::Delete {
+                    notified_total.inc_by(left_out);
+                    self.count_object("quarantined", reason.as_str(), left_out);
+                }
+                verdict
             }
         }
     }
@@ -207,8 +211,7 @@ impl Lane {
     }
 
     async fn park_message(&self, origin: Origin<'_>, reason: Reason, error: String) -> Verdict {
-        let parcel = Parcel { reason, error, ..parcel_of_message(origin) };
-        match self.park(parcel).await {
+        match self.park(parcel_of_message(origin, reason, error)).await {
             Outcome::Retry { after, error, .. } => {
                 tracing::warn!(
                     account = self.account.name,
@@ -262,25 +265,8 @@ impl Lane {
 
 fn parcel_of_entry<'a>(fault: &'a EntryFault, origin: Origin<'a>) -> Parcel<'a> {
     Parcel {
-        reason: fault.reason,
-        error: fault.detail.clone(),
         bucket: fault.bucket.as_deref(),
         key: fault.key.as_deref(),
-        ..parcel_of_message(origin)
-    }
-}
-
-fn parcel_of_message(origin: Origin<'_>) -> Parcel<'_> {
-    Parcel {
-        reason: Reason::BadNotification,
-        error: String::new(),
-        account: origin.account,
-        message: origin.message,
-        body: origin.body(),
-        bucket: None,
-        key: None,
-        version_id: None,
-        index: None,
-        data: None,
+        ..parcel_of_message(origin, fault.reason, fault.detail.clone())
     }
 }
