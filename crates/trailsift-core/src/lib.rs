@@ -2,6 +2,7 @@
 
 mod clock;
 mod disposition;
+mod ledger;
 mod log_file;
 mod queue;
 mod reason;
@@ -12,6 +13,7 @@ mod store;
 
 pub use clock::{Clock, SystemClock};
 pub use disposition::Disposition;
+pub use ledger::{Known, Ledger, LedgerError, ObjectId, Revision, Settlement};
 pub use log_file::LogFile;
 pub use queue::{Message, MessageId, Queue, QueueError, QueueStatus, Receipt};
 pub use reason::Reason;
