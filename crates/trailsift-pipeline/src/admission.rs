@@ -105,6 +105,7 @@ mod tests {
             bucket: bucket_name.into(),
             key: key.into(),
             version_id: Some("v1".into()),
+            etag: None,
             size: None,
             event_time: None,
         };

@@ -47,12 +47,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("{} bytes stored, {} inflated", stored.len(), plain.len());
 
     let bare = best(|| inflate_bare(&stored))?;
-    let sifted = best(|| sift(&stored))?;
-    let split = best(|| sift(&plain))?;
+    let sifted = best(|| sift(&stored, false))?;
+    let hashed = best(|| sift(&stored, true))?;
+    let split = best(|| sift(&plain, false))?;
     let speed = |time: Duration| plain.len() as f64 / 1e6 / time.as_secs_f64();
-    println!("{:?}", sift(&stored)?);
+    println!("{:?}", sift(&stored, false)?);
     println!("bare inflation   {:6.0} MB/s", speed(bare));
     println!("sifting          {:6.0} MB/s, {:.2} of bare", speed(sifted), ratio(bare, sifted));
+    println!("with SHA-256     {:6.0} MB/s, {:.2} of bare", speed(hashed), ratio(bare, hashed));
     println!("without inflating{:6.0} MB/s", speed(split));
     Ok(())
 }
@@ -73,9 +75,12 @@ fn best<T>(
     Ok(best)
 }
 
-fn sift(stored: &Bytes) -> Result<Counts, Box<dyn Error>> {
+fn sift(stored: &Bytes, is_hashed: bool) -> Result<Counts, Box<dyn Error>> {
     let limits = SiftLimits { max_inflated: 1 << 30, max_record: 1 << 20, max_held: 8 << 20 };
     let mut sifter = Sifter::new(limits, Arc::new(Literal(vec![WANTED.into()])));
+    if is_hashed {
+        sifter = sifter.with_sha256();
+    }
     sifter.feed(stored.clone());
     sifter.end();
     match sifter.run()? {

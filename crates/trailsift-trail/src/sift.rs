@@ -11,6 +11,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
 use trailsift_core::{Reason, Record, Selection};
 
 use inflate::{InflateFault, Inflater, Step};
@@ -144,6 +145,8 @@ pub struct Sifter {
     broken: Option<SplitFault>,
     /// The stream cannot be read. It is reported once there is a whole KiB of it to show.
     damaged: Option<InflateFault>,
+    hasher: Option<Sha256>,
+    sha256: Option<[u8; 32]>,
     outcome: Option<Result<Progress, ObjectFault>>,
 }
 
@@ -164,8 +167,17 @@ impl Sifter {
             released: Counts::default(),
             broken: None,
             damaged: None,
+            hasher: None,
+            sha256: None,
             outcome: None,
         }
+    }
+
+    /// Takes the SHA-256 of the inflated bytes on the way. Call it before the first feed.
+    #[must_use]
+    pub fn with_sha256(mut self) -> Self {
+        self.hasher = Some(Sha256::new());
+        self
     }
 
     /// Adds the next bytes of the object as stored: gzip, zstd or plain JSON, told apart by the
@@ -211,9 +223,15 @@ impl Sifter {
             }
             let keep = self.keep();
             match self.inflater.step(self.window.room(keep)) {
-                Ok(Step::Output(count)) => self.window.fill(count),
+                Ok(Step::Output(count)) => {
+                    let inflated = self.window.fill(count);
+                    if let Some(hasher) = &mut self.hasher {
+                        hasher.update(inflated);
+                    }
+                }
                 Ok(Step::NeedInput) => return Ok(Progress::NeedInput),
                 Ok(Step::End) => {
+                    self.sha256 = self.hasher.take().map(|hasher| hasher.finalize().into());
                     let result = match self.broken.take() {
                         Some(fault) => Err(fault),
                         None => self.splitter.finish(),
@@ -249,6 +267,12 @@ impl Sifter {
     pub fn counts(&self) -> Counts {
         let (stored, inflated) = (self.inflater.stored(), self.inflater.inflated());
         Counts { stored, inflated, ..self.counts }
+    }
+
+    /// The SHA-256 of all inflated bytes, as `gzip -dc` writes them, where it was asked for and the
+    /// stream was read and verified to its end: also of a document that broke a rule.
+    pub fn sha256(&self) -> Option<[u8; 32]> {
+        self.sha256
     }
 
     fn is_full(&self) -> bool {

@@ -86,6 +86,7 @@ fn an_s3_event_names_its_object_and_version_with_a_form_decoded_key() {
             bucket: "org-trail".into(),
             key: "team a+b/AWSLogs/o-a1b2c3d4e5/111122223333/CloudTrail/us-east-1/2025/11/22/111122223333_CloudTrail_us-east-1_20251122T1005Z_Ab3dEf6hIj9lMn2p.json.gz".into(),
             version_id: Some("096fKKXTRTtl3on89fVO.nfljtsv6qko".into()),
+            etag: Some("d41d8cd98f00b204e9800998ecf8427e".into()),
             size: Some(18_734),
             event_time: Some(five_past_ten() + Duration::from_millis(417)),
         }
@@ -142,6 +143,7 @@ fn an_eventbridge_key_is_never_decoded() {
             bucket: "org-trail".into(),
             key: "a+b %2B/AWSLogs/111122223333/CloudTrail/ca-central-1/2025/11/22/111122223333_CloudTrail_ca-central-1_20251122T1005Z_Ab3dEf6hIj9lMn2p.json.gz".into(),
             version_id: Some("IYV3p45BT0ac8hjHg1houSdS1a.Mro8e".into()),
+            etag: Some("b1946ac92492d2347c6235b4d2611184".into()),
             size: Some(5),
             event_time: Some(five_past_ten()),
         }
@@ -274,6 +276,32 @@ fn an_empty_or_null_version_is_none_and_an_odd_time_is_none() {
     assert_eq!(object.version_id, None);
     let object = the_object(&s3_event_with("2025-11-22T10:05:31Z", "yesterday"));
     assert_eq!((object.key.as_str(), object.event_time), ("k", None));
+}
+
+#[test]
+fn an_entity_tag_is_taken_where_it_can_be_one_and_never_a_reason_to_refuse() {
+    let long = format!("\"{}\"", "a".repeat(129));
+    for (tag, etag) in [
+        (r#""9c8af9a76df052144598c115ef33e511-9""#, Some("9c8af9a76df052144598c115ef33e511-9")),
+        (r#""\"abc\"""#, Some("abc")),
+        (r#""""#, None),
+        (r#""\"""#, None),
+        (r#""\"\"""#, None),
+        (r#""a b""#, None),
+        (r#""a\u001b""#, None),
+        (r#""\ud800""#, None),
+        ("null", None),
+        ("7", None),
+        ("[]", None),
+        (&long, None),
+    ] {
+        let body = s3_event_with(r#""size":1"#, &format!(r#""size":1,"eTag":{tag}"#));
+        assert_eq!(the_object(&body).etag.as_deref(), etag, "{tag}");
+        let body = fixture!("eventbridge_object_created.json");
+        let body = body.replace(r#""b1946ac92492d2347c6235b4d2611184""#, tag);
+        assert_eq!(the_object(&body).etag.as_deref(), etag, "{tag}");
+    }
+    assert_eq!(the_object(&s3_event_with("2.1", "2.1")).etag, None);
 }
 
 #[test]

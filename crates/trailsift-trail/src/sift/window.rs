@@ -62,15 +62,17 @@ impl Window {
         &mut self.buffer[self.filled..end]
     }
 
-    /// The first `count` bytes of the room are written.
-    pub(super) fn fill(&mut self, count: usize) {
-        let written = &self.buffer[self.filled..self.filled + count];
+    /// The first `count` bytes of the room are written: these.
+    pub(super) fn fill(&mut self, count: usize) -> &[u8] {
+        let from = self.filled;
+        let written = &self.buffer[from..from + count];
         if let Some(prefix) = &mut self.prefix {
             let wanted = PREFIX - prefix.bytes.len();
             prefix.bytes.extend_from_slice(&written[..wanted.min(count)]);
         }
         self.filled += count;
         self.was_full = self.filled == self.buffer.len();
+        &self.buffer[from..self.filled]
     }
 
     /// The offset behind the last byte.

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use proptest::prelude::*;
+use sha2::{Digest as _, Sha256};
 use trailsift_core::Reason;
 use trailsift_trail::{Found, Progress, SiftLimits, Sifter};
 
@@ -21,6 +22,49 @@ fn nothing_can_be_taken_from_a_stream_that_is_not_verified() {
         assert!(sifter.held_bytes() > 0);
         assert_eq!(sifter.take().len(), 1);
     }
+}
+
+/// The hash that a sifter takes of an object fed in these chunks, and whether it could be read.
+fn sha256(chunks: &[&[u8]]) -> (Option<[u8; 32]>, Option<Reason>) {
+    let limits = SiftLimits { max_held: 0, ..LIMITS };
+    let mut sifter = Sifter::new(limits, SourceIs::wanted()).with_sha256();
+    let mut chunks = chunks.iter();
+    loop {
+        match sifter.run() {
+            Ok(Progress::NeedInput) => match chunks.next() {
+                Some(chunk) => sifter.feed(Bytes::copy_from_slice(chunk)),
+                None => sifter.end(),
+            },
+            Ok(Progress::Full) => drop(sifter.take()),
+            Ok(Progress::Done) => return (sifter.sha256(), None),
+            Err(fault) => return (sifter.sha256(), Some(fault.reason)),
+        }
+        assert_eq!(sifter.sha256(), None, "it is not at its end");
+    }
+}
+
+#[test]
+fn the_hash_is_of_all_inflated_bytes_however_they_are_stored_and_cut() {
+    let records: Vec<_> = (0..20_000).map(wanted).collect();
+    let plain = format!("\u{feff}{{\"Records\":[{}]}}\n", records.join(","));
+    let expected = Some(<[u8; 32]>::from(Sha256::digest(&plain)));
+    for stored in [plain.clone().into_bytes(), gzip(plain.as_bytes()), zstd(plain.as_bytes())] {
+        assert_eq!(sha256(&[&stored]), (expected, None));
+        for size in [1, 7, 4096, 100_000] {
+            assert_eq!(sha256(&stored.chunks(size).collect::<Vec<_>>()), (expected, None));
+        }
+    }
+    // A file that was read to its end has a hash whatever it says; another has none.
+    let lost = &plain.as_bytes()[..plain.len() - 4];
+    let expected = Some(<[u8; 32]>::from(Sha256::digest(lost)));
+    assert_eq!(sha256(&[&gzip(lost)]), (expected, Some(Reason::StructureLost)));
+    let stored = gzip(plain.as_bytes());
+    assert_eq!(sha256(&[&stored[..stored.len() - 1]]), (None, Some(Reason::GzipTruncated)));
+    let mut sifter = Sifter::new(LIMITS, SourceIs::wanted());
+    sifter.feed(stored.into());
+    sifter.end();
+    assert_eq!(sifter.run(), Ok(Progress::Done));
+    assert_eq!(sifter.sha256(), None, "nobody asked");
 }
 
 #[test]
