@@ -2,12 +2,16 @@
 
 pub mod conformance;
 mod fixed_clock;
+mod memory_ledger;
 mod memory_queue;
 mod memory_store;
 mod scripted_sink;
 pub mod trail;
 
 pub use fixed_clock::FixedClock;
+pub use memory_ledger::{
+    LedgerEntry, LedgerEvent, LedgerFault, LedgerOp, MemoryLedger, RecordedLedgerEvent,
+};
 pub use memory_queue::{
     DeadLetter, MemoryQueue, QueueEvent, QueueFault, QueueOp, QueueSettings, RecordedEvent,
 };

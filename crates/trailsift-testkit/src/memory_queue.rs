@@ -264,6 +264,7 @@ impl Queue for MemoryQueue {
             let wake = next.map_or(give_up, |next| next.min(give_up));
             // Cancel safety: neither arm holds a message; both lead to another look.
             tokio::select! {
+                biased;
                 () = changed => {}
                 () = sleep_until(wake) => {}
             }
