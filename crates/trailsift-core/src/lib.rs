@@ -15,7 +15,7 @@ pub use clock::{Clock, SystemClock};
 pub use disposition::Disposition;
 pub use ledger::{Known, Ledger, LedgerError, ObjectId, Revision, Settlement};
 pub use log_file::LogFile;
-pub use queue::{Message, MessageId, Queue, QueueError, QueueStatus, Receipt};
+pub use queue::{Incomplete, Message, MessageId, Queue, QueueError, QueueStatus, Receipt};
 pub use reason::Reason;
 pub use record::{Entry, Record, Source};
 pub use selection::{RecordFault, RouteSet, Selection};

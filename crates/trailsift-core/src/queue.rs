@@ -81,6 +81,21 @@ pub trait Queue: fmt::Debug + Send + Sync {
     /// outer error means that nothing is known about any of them.
     async fn delete(&self, receipts: &[Receipt])
     -> Result<Vec<Result<(), QueueError>>, QueueError>;
+
+    /// How many messages were incomplete so far. A queue that always hands out whole ones need not
+    /// count.
+    fn incomplete(&self) -> Incomplete {
+        Incomplete::default()
+    }
+}
+
+/// Messages that the queue handed out without what belongs to them, since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Incomplete {
+    /// Without id, receipt or body: left to the end of their lease, for nobody could settle them.
+    pub left: u64,
+    /// Without their attributes: handed on, as received for the first time.
+    pub bare: u64,
 }
 
 /// What went wrong at the queue.

@@ -21,6 +21,10 @@ pub enum Reason {
     Archived,
     /// The bucket answers from another region than the configured one.
     WrongRegion,
+    /// The bucket belongs to another account than the configured owner.
+    BucketOwnerMismatch,
+    /// What S3 sends does not match the checksum that S3 names, however often it was tried.
+    ChecksumMismatch,
     /// The object could not be read however often it was tried.
     Unreadable,
     /// The object has no bytes.
@@ -87,6 +91,8 @@ impl Reason {
             Self::AccessDenied => "access_denied",
             Self::Archived => "archived",
             Self::WrongRegion => "wrong_region",
+            Self::BucketOwnerMismatch => "bucket_owner_mismatch",
+            Self::ChecksumMismatch => "checksum_mismatch",
             Self::Unreadable => "unreadable",
             Self::EmptyObject => "empty_object",
             Self::GzipTruncated => "gzip_truncated",

@@ -69,6 +69,15 @@ pub enum StoreError {
     /// Not allowed; S3 says the same of a missing object to callers without `s3:ListBucket`.
     #[error("access is denied, or the object is missing and s3:ListBucket is not granted: {0}")]
     Denied(String),
+    /// The bucket is proved to belong to another account than the expected one: allowed, but for the
+    /// owner. Somebody else has the bucket's name, or the notification was meant to deceive.
+    #[error("the bucket does not belong to account {expected}: {message}")]
+    WrongOwner {
+        /// The account that should own it.
+        expected: String,
+        /// The service's words.
+        message: String,
+    },
     /// The key that encrypts the object cannot be used.
     #[error("the object's KMS key cannot be used: {0}")]
     KmsDenied(String),
@@ -94,20 +103,43 @@ pub enum StoreError {
         /// The service's words.
         message: String,
     },
-    /// The body broke off, stalled, or did not match its checksum.
+    /// The body broke off or stalled.
     #[error("the body was interrupted: {0}")]
     Interrupted(String),
+    /// The body came to its end, but is not what the service's own checksum promises. Which bytes
+    /// are wrong is unknown, so it cannot be resumed.
+    #[error("the body does not match its checksum: {0}")]
+    ChecksumMismatch(String),
     /// Everything else, also what nobody recognises.
     #[error("the object store is unavailable: {0}")]
     Unavailable(String),
 }
 
 impl StoreError {
+    /// The word for it in metric labels: a closed set.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::NotFound(_) => "not_found",
+            Self::DeletedVersion(_) => "deleted_version",
+            Self::Denied(_) => "access_denied",
+            Self::WrongOwner { .. } => "bucket_owner_mismatch",
+            Self::KmsDenied(_) => "kms_denied",
+            Self::WrongRegion { .. } => "wrong_region",
+            Self::Archived(_) => "archived",
+            Self::Changed(_) => "changed",
+            Self::Throttled { .. } => "throttled",
+            Self::Interrupted(_) => "interrupted",
+            Self::ChecksumMismatch(_) => "checksum_mismatch",
+            Self::Unavailable(_) => "unavailable",
+        }
+    }
+
     /// What to do, and under which name to park the object once its attempts are spent.
     pub fn disposition(&self) -> Disposition {
         match self {
             Self::DeletedVersion(_) => Disposition::Poison { reason: Reason::DeletedVersion },
             Self::Archived(_) => Disposition::Poison { reason: Reason::Archived },
+            Self::WrongOwner { .. } => Disposition::Poison { reason: Reason::BucketOwnerMismatch },
             Self::Throttled { after, .. } => Disposition::Retry { after: *after },
             _ => Disposition::RETRY,
         }
@@ -122,12 +154,58 @@ impl StoreError {
             Self::Denied(_) => Some(Reason::AccessDenied),
             Self::WrongRegion { .. } => Some(Reason::WrongRegion),
             Self::Archived(_) => Some(Reason::Archived),
+            Self::WrongOwner { .. } => Some(Reason::BucketOwnerMismatch),
+            Self::ChecksumMismatch(_) => Some(Reason::ChecksumMismatch),
             Self::Changed(_) => Some(Reason::Unreadable),
             // The network's fault, the service's, or the key's, and with it every object's.
             Self::KmsDenied(_)
             | Self::Interrupted(_)
             | Self::Throttled { .. }
             | Self::Unavailable(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_the_objects_fault_never_parks_it() {
+        let text = String::new;
+        let throttled =
+            StoreError::Throttled { after: Some(Duration::from_secs(7)), message: text() };
+        let expected = Disposition::Retry { after: Some(Duration::from_secs(7)) };
+        assert_eq!(throttled.disposition(), expected);
+        for error in [
+            throttled,
+            StoreError::KmsDenied(text()),
+            StoreError::Interrupted(text()),
+            StoreError::Unavailable(text()),
+        ] {
+            assert_eq!(error.exhausted(), None, "{error:?}");
+            assert!(matches!(error.disposition(), Disposition::Retry { .. }), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn what_never_mends_is_parked_at_once_and_what_may_mend_after_its_attempts() {
+        let text = String::new;
+        let owner = StoreError::WrongOwner { expected: text(), message: text() };
+        let region = StoreError::WrongRegion { region: None, message: text() };
+        for (error, reason, at_once) in [
+            (owner, Reason::BucketOwnerMismatch, true),
+            (StoreError::DeletedVersion(text()), Reason::DeletedVersion, true),
+            (StoreError::Archived(text()), Reason::Archived, true),
+            (StoreError::NotFound(text()), Reason::ObjectMissing, false),
+            (StoreError::Denied(text()), Reason::AccessDenied, false),
+            (region, Reason::WrongRegion, false),
+            (StoreError::Changed(text()), Reason::Unreadable, false),
+            (StoreError::ChecksumMismatch(text()), Reason::ChecksumMismatch, false),
+        ] {
+            assert_eq!(error.exhausted(), Some(reason), "{error:?}");
+            let poison = error.disposition() == Disposition::Poison { reason };
+            assert_eq!(poison, at_once, "{error:?}");
         }
     }
 }
