@@ -17,10 +17,12 @@ use crate::settle::{answer, replicate};
 use crate::{BuildError, SettingsError};
 
 mod address;
+mod blame;
 mod headers;
 mod status;
 
 use address::{Endpoint, Resolver};
+use blame::Blame;
 pub use headers::HeaderText;
 use status::{Verdict, explain, judge, retry_after};
 
@@ -121,7 +123,9 @@ const MAX_ANSWER_TIME: Duration = Duration::from_secs(1);
 /// Posts batches to an HTTP collector. A status from 200 to 299 is the acknowledgement.
 ///
 /// 400, 413 and 422 speak of what was sent: the batch is halved until the events are found that are
-/// refused by themselves; these are poison, all others are delivered. Every other status, and every
+/// refused by themselves; these are poison, all others are delivered. A collector that refuses one
+/// event after the other and accepts none is to blame itself: then nothing is poison, [`Sink::check`]
+/// fails, and the events are retried until one of them is accepted. Every other status, and every
 /// failure to get one, is retried, with the time of `Retry-After` where given. Redirects are not
 /// followed. Link-local and metadata addresses are refused, as literals in the settings and as what
 /// a name resolves to when a connection is made.
@@ -136,6 +140,7 @@ pub struct HttpSink {
     client: Client,
     /// With the secrets as last read.
     headers: RwLock<HeaderMap>,
+    blame: Blame,
 }
 
 impl fmt::Debug for HttpSink {
@@ -176,7 +181,14 @@ impl HttpSink {
         }
         let client =
             client.build().map_err(|source| BuildError::Client { sink: sink.clone(), source })?;
-        Ok(Self { name: sink, settings, endpoint, client, headers: RwLock::new(headers) })
+        Ok(Self {
+            name: sink,
+            settings,
+            endpoint,
+            client,
+            headers: RwLock::new(headers),
+            blame: Blame::default(),
+        })
     }
 
     fn headers(&self) -> HeaderMap {
@@ -204,6 +216,18 @@ impl HttpSink {
                 let after = if self.reread_secrets().await { Some(Duration::ZERO) } else { after };
                 Err(Refusal::Later(SinkError::retry_after(after, explain(status))))
             }
+        }
+    }
+
+    /// Takes back what was said of these events: they are to be written again, without haste.
+    fn blame_the_collector(
+        &self,
+        settled: &mut [Option<SinkError>],
+        events: impl Iterator<Item = usize>,
+    ) {
+        let Some(trouble) = self.blame.trouble() else { return };
+        for index in events {
+            settled[index] = Some(SinkError::retry(trouble.clone()));
         }
     }
 
@@ -317,7 +341,8 @@ impl Sink for HttpSink {
     }
 
     /// Asks with `HEAD`. Any answer shows that the collector is there, since what it thinks of
-    /// `HEAD` says little about `POST`; only 401 and server errors count against it.
+    /// `HEAD` says little about `POST`; only 401 and server errors count against it. What its answers
+    /// to `POST` say is remembered: one that refuses everything is not well.
     async fn check(&self) -> Result<(), SinkError> {
         let request = self.client.head(self.endpoint.url.clone()).headers(self.headers());
         let response = request.send().await.map_err(|error| self.unanswered(error))?;
@@ -330,7 +355,7 @@ impl Sink for HttpSink {
         if status == StatusCode::UNAUTHORIZED || unwell {
             return Err(SinkError::retry(explain(status)));
         }
-        Ok(())
+        self.blame.trouble().map_or(Ok(()), |trouble| Err(SinkError::retry(trouble)))
     }
 
     async fn write(&self, batch: &Batch) -> Result<WriteOutcome, SinkError> {
@@ -347,15 +372,22 @@ impl Sink for HttpSink {
             parts.push(0..count);
         }
         let mut requests = 0;
+        // The events that are refused by themselves.
+        let mut refused = Vec::new();
+        let mut accepted = false;
         while let Some(part) = parts.pop() {
             let spent =
                 requests >= MAX_REQUESTS || started.elapsed() >= self.settings.search_time();
             if requests > 0 && spent {
+                parts.push(part);
                 break;
             }
             requests += 1;
             match self.post(&batch.entries[part.clone()]).await {
-                Ok(()) => settled[part].fill_with(|| None),
+                Ok(()) => {
+                    accepted = true;
+                    settled[part].fill_with(|| None);
+                }
                 Err(Refusal::Later(error)) => {
                     for (slot, error) in
                         settled[part.clone()].iter_mut().zip(replicate(error, part.len()))
@@ -365,6 +397,7 @@ impl Sink for HttpSink {
                 }
                 Err(Refusal::Request(status)) if part.len() == 1 => {
                     settled[part.start] = Some(Refusal::of_one(status));
+                    refused.push(part.start);
                 }
                 Err(Refusal::Request(_)) => {
                     let middle = part.start + part.len() / 2;
@@ -372,6 +405,14 @@ impl Sink for HttpSink {
                     parts.push(part.start..middle);
                 }
             }
+        }
+        let to_blame = self.blame.divide(accepted, refused.len());
+        if !accepted {
+            let undecided = parts.into_iter().flatten();
+            self.blame_the_collector(
+                &mut settled,
+                refused.split_off(to_blame).into_iter().chain(undecided),
+            );
         }
         answer(settled)
     }

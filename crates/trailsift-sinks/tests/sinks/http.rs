@@ -1,7 +1,7 @@
 use std::time::{Duration, SystemTime};
 
 use axum::http::Method;
-use trailsift_core::{Disposition, Reason, Sink};
+use trailsift_core::{Disposition, Reason, Sink, SinkError, WriteOutcome};
 use trailsift_sinks::{
     BodyShape, BuildError, HeaderText, HttpSettings, HttpSink, SecretError, SecretSource,
 };
@@ -160,14 +160,69 @@ async fn a_half_that_meets_a_busy_collector_is_retried_and_the_other_is_not() {
 #[tokio::test]
 async fn finding_the_refused_events_takes_a_bounded_number_of_requests() {
     let collector = Collector::start().await;
-    collector.judge(|_| Some(400));
+    collector.judge(|request| (events(request) != ["0"]).then_some(400));
     let outcome = sink(quick(&collector)).write(&batch(0..500)).await.expect("an outcome");
-    assert_eq!(outcome.failures.len(), 500);
+    assert_eq!(outcome.failures.len(), 499);
     assert_eq!(collector.requests().len(), 64);
     let undecided = Disposition::Retry { after: Some(Duration::ZERO) };
     let (left, found): (Vec<_>, Vec<_>) =
         outcome.failures.iter().partition(|failure| failure.error.disposition == undecided);
     assert!(!left.is_empty() && found.len() > 10, "{} found", found.len());
+}
+
+/// How many of the failures are for good; the others are all retried without haste.
+fn given_up(outcome: &WriteOutcome) -> usize {
+    let for_good = |error: &SinkError| matches!(error.disposition, Disposition::Poison { .. });
+    let (for_good, later): (Vec<_>, Vec<_>) =
+        outcome.failures.iter().map(|failure| &failure.error).partition(|error| for_good(error));
+    for error in later {
+        assert_eq!(error.disposition, Disposition::RETRY);
+        assert!(error.to_string().contains("accepted none"), "{error}");
+    }
+    for_good.len()
+}
+
+#[tokio::test]
+async fn a_collector_that_refuses_whatever_it_is_sent_is_not_well_and_the_stream_is_not_given_up() {
+    for (status, size) in [(400, 1), (400, 500), (413, 7), (422, 40)] {
+        let collector = Collector::start().await;
+        collector.judge(move |request| (request.method == Method::POST).then_some(status));
+        let sink = sink(quick(&collector));
+        sink.check().await.expect("nothing speaks against it yet");
+        let mut parked = 0;
+        for _ in 0..30 {
+            let outcome = sink.write(&batch(0..size)).await.expect("an outcome");
+            assert_eq!(outcome.failures.len(), size);
+            parked += given_up(&outcome);
+        }
+        assert_eq!(parked, 10, "{status}: whatever the size of a batch");
+        let error = sink.check().await.expect_err("it refuses everything");
+        assert!(error.to_string().contains("check its body and gzip settings"), "{error}");
+
+        // It was mended. What it still refuses now is to blame itself.
+        collector.judge(move |request| request.body.contains("bad").then_some(status));
+        let events = batch((0..size).map(|n| n.to_string()).chain(["\"bad\"".to_owned()]));
+        let outcome = sink.write(&events).await.expect("an outcome");
+        assert_eq!((outcome.failures.len(), outcome.failures[0].index), (1, size));
+        assert_eq!(given_up(&outcome), 1);
+        assert_eq!(collector.taken().len(), size);
+        sink.check().await.expect("well again");
+    }
+}
+
+#[tokio::test]
+async fn many_bad_events_that_come_together_are_given_up_as_others_are_accepted() {
+    let collector = Collector::start().await;
+    collector.judge(|request| request.body.contains("bad").then_some(400));
+    let sink = sink(quick(&collector));
+    let bad = batch((0..25).map(|n| format!("\"bad {n}\"")));
+    let mut parked = Vec::new();
+    for _ in 0..3 {
+        parked.push(given_up(&sink.write(&bad).await.expect("an outcome")));
+        let good = batch(["1"]);
+        assert_eq!(acknowledged(&good, &sink.write(&good).await), ["1"]);
+    }
+    assert_eq!(parked, [10, 10, 10]);
 }
 
 #[tokio::test]

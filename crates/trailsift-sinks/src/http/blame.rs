@@ -1,0 +1,59 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// After so many events that were refused one by one, with none accepted between them, it is not
+/// the events that are wrong.
+const REFUSED_IN_A_ROW: usize = 10;
+
+/// Whom to blame for a refusal: the event, or the collector.
+///
+/// A collector that answers 400 to whatever it is sent (another `body` than it takes, a schema
+/// that was changed, a gateway in between) would have the whole stream parked, event by event,
+/// and look well all the time. So an event is to blame only as long as the collector accepts others.
+#[derive(Debug, Default)]
+pub(super) struct Blame {
+    refused_in_a_row: AtomicUsize,
+}
+
+impl Blame {
+    /// Notes what one write has found: whether anything was accepted, and how many events were
+    /// refused by themselves. Returns how many of these are to blame; the others may be good.
+    pub(super) fn divide(&self, accepted: bool, refused: usize) -> usize {
+        if accepted {
+            self.refused_in_a_row.store(0, Ordering::Relaxed);
+            return refused;
+        }
+        let before = self.refused_in_a_row.fetch_add(refused, Ordering::Relaxed);
+        REFUSED_IN_A_ROW.saturating_sub(before).min(refused)
+    }
+
+    /// What is wrong with the collector, if it is to blame.
+    pub(super) fn trouble(&self) -> Option<String> {
+        let refused = self.refused_in_a_row.load(Ordering::Relaxed);
+        (refused >= REFUSED_IN_A_ROW).then(|| {
+            format!(
+                "the collector has refused {refused} events one after the other and accepted none: \
+                 check its body and gzip settings and what it expects; \
+                 nothing is given up until it accepts an event"
+            )
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_ten_refusals_in_a_row_nothing_is_the_events_fault_until_one_is_accepted() {
+        let blame = Blame::default();
+        assert_eq!(blame.divide(false, 9), 9);
+        assert_eq!((blame.divide(true, 30), blame.trouble()), (30, None), "others were accepted");
+        assert_eq!((blame.divide(false, 6), blame.trouble()), (6, None));
+        assert_eq!(blame.divide(false, 6), 4);
+        let trouble = blame.trouble().expect("it refuses everything");
+        assert!(trouble.contains("refused 12 events"), "{trouble}");
+        assert_eq!((blame.divide(false, 0), blame.divide(false, 50)), (0, 0));
+        assert_eq!((blame.divide(true, 0), blame.trouble()), (0, None));
+        assert_eq!(blame.divide(false, 1), 1);
+    }
+}
