@@ -1,3 +1,4 @@
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
@@ -23,8 +24,13 @@ pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct AccountSettings {
     /// The account's number; for logs only.
     pub id: String,
-    /// The region of the queue and of the buckets.
+    /// The region of the queue, and of the buckets for which no other is named.
     pub region: String,
+    /// By bucket: its region, where it is another one.
+    pub bucket_regions: BTreeMap<String, String>,
+    /// Every region that the configuration mentions. Where S3 says that a bucket is in one of
+    /// these, it is asked for there; never in any other.
+    pub known_regions: BTreeSet<String>,
     /// The queue. Its host is not contacted: the region, or `endpoint_url`, decides.
     pub queue_url: String,
     /// The role to assume; without one the process's own credentials are used.
@@ -107,7 +113,10 @@ impl Connector {
             Some(endpoint) => queue_url_at(endpoint, &settings.queue_url),
             None => settings.queue_url.clone(),
         };
-        Account { queue: SqsQueue::new(&config, &queue_url), store: S3Store::new(&config) }
+        Account {
+            queue: SqsQueue::new(&config, &queue_url),
+            store: S3Store::new(&config, &settings.bucket_regions, &settings.known_regions),
+        }
     }
 }
 

@@ -60,6 +60,10 @@ impl Fault {
             }
             _ => chain(error),
         };
+        let text = match is_about_time(code, message) {
+            true => format!("{text}; {CLOCK}"),
+            false => text,
+        };
         Self {
             code: code.to_owned(),
             message: message.to_owned(),
@@ -73,11 +77,28 @@ impl Fault {
         }
     }
 
+    /// Whether the request was refused because of the time at which it was signed.
+    pub(crate) fn is_about_time(&self) -> bool {
+        is_about_time(&self.code, &self.message)
+    }
+
     /// Whether the message holds one of these, in any case.
     pub(crate) fn mentions(&self, words: &[&str]) -> bool {
         let message = self.message.to_ascii_lowercase();
         words.iter().any(|word| message.contains(word))
     }
+}
+
+/// The remedy. The SDK corrects for a clock that is wrong by what the answer's `Date` says, and then
+/// tries again; so this is seen only where that did not help.
+const CLOCK: &str = "this machine's clock may be wrong: synchronise it (NTP)";
+
+/// S3 has a code of its own for it; the JSON services say "Signature expired: 20240506T070809Z is
+/// now earlier than …" and "Signature not yet current: …" under the codes of any wrong signature.
+fn is_about_time(code: &str, message: &str) -> bool {
+    matches!(code, "RequestTimeTooSkewed" | "RequestExpired" | "RequestInTheFuture")
+        || message.starts_with("Signature expired")
+        || message.starts_with("Signature not yet current")
 }
 
 /// The code without what the protocols put around it: `com.amazonaws.sqs#QueueDoesNotExist`,

@@ -1,3 +1,5 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -16,10 +18,12 @@ use crate::fault::{Fault, chain, one_line};
 mod classify;
 #[cfg(test)]
 mod localstack_tests;
+mod regions;
 #[cfg(test)]
 mod tests;
 
 use classify::classify;
+use regions::Regions;
 
 /// Until the first byte of an answer.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
@@ -28,13 +32,13 @@ const OPERATION_TIMEOUT: Duration = Duration::from_secs(40);
 /// How long a body may yield nothing. The SDK's own default has changed before.
 const STALL: Duration = Duration::from_secs(20);
 
-/// The buckets of one account and region.
+/// The buckets of one account.
 ///
 /// The SDK ends a body that stays under 1 byte per second for 20 seconds while it is read; faster
 /// drips are the reader's to judge. Where S3 knows a checksum of the whole object, a read from its start is
 /// checked against it; a resumed read cannot be, and asks for none.
 pub struct S3Store {
-    client: Client,
+    regions: Regions,
 }
 
 impl std::fmt::Debug for S3Store {
@@ -44,59 +48,126 @@ impl std::fmt::Debug for S3Store {
 }
 
 impl S3Store {
-    pub(crate) fn new(config: &SdkConfig) -> Self {
-        let timeouts = TimeoutConfig::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .read_timeout(READ_TIMEOUT)
-            .operation_timeout(OPERATION_TIMEOUT)
-            .build();
-        let config_of_s3 = aws_sdk_s3::config::Builder::from(config)
-            .timeout_config(timeouts)
-            .stalled_stream_protection(
-                StalledStreamProtectionConfig::enabled().grace_period(STALL).build(),
-            )
-            .response_checksum_validation(ResponseChecksumValidation::WhenSupported)
-            // An emulator's host has no subdomain per bucket.
-            .force_path_style(config.endpoint_url().is_some())
-            .build();
-        Self { client: Client::from_conf(config_of_s3) }
+    pub(crate) fn new(
+        config: &SdkConfig,
+        bucket_regions: &BTreeMap<String, String>,
+        known_regions: &BTreeSet<String>,
+    ) -> Self {
+        Self { regions: Regions::new(config, bucket_regions.clone(), known_regions, client) }
     }
+}
+
+fn client(config: &SdkConfig) -> Client {
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .read_timeout(READ_TIMEOUT)
+        .operation_timeout(OPERATION_TIMEOUT)
+        .build();
+    let config_of_s3 = aws_sdk_s3::config::Builder::from(config)
+        .timeout_config(timeouts)
+        .stalled_stream_protection(
+            StalledStreamProtectionConfig::enabled().grace_period(STALL).build(),
+        )
+        .response_checksum_validation(ResponseChecksumValidation::WhenSupported)
+        // An emulator's host has no subdomain per bucket.
+        .force_path_style(config.endpoint_url().is_some())
+        .build();
+    Client::from_conf(config_of_s3)
 }
 
 #[async_trait]
 impl ObjectStore for S3Store {
     async fn open(&self, file: &LogFile, from: Option<&Resume>) -> Result<OpenObject, StoreError> {
-        let request = self
-            .client
-            .get_object()
-            .bucket(&file.bucket)
-            .key(&file.key)
-            .set_version_id(file.version_id.clone())
-            .set_expected_bucket_owner(file.expected_owner.clone());
-        let answer = match from {
-            None => request.send().await,
-            Some(resume) => {
-                let mut request = request.if_match(&resume.etag);
-                // From the start there is nothing to skip, and S3 refuses every range of an empty
-                // object.
-                if resume.offset > 0 {
-                    request = request.range(format!("bytes={}-", resume.offset));
-                }
-                // A checksum of the whole object would be held against a part of it.
-                let parts = aws_sdk_s3::config::Builder::new()
-                    .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
-                request.customize().config_override(parts).send().await
-            }
+        let asked = self.regions.of(&file.bucket);
+        let opened = open(&self.regions.client(&asked), file, from).await;
+        let (region, message) = match opened {
+            Err(StoreError::WrongRegion { region, message }) => (region, message),
+            other => return other,
         };
-        let answer = answer.map_err(|error| classify(Fault::of(&error), file))?;
-        let extent = Extent::of(&answer, from)?;
-        Ok(OpenObject {
-            size: extent.size,
-            remaining: extent.remaining,
-            etag: answer.e_tag,
-            version_id: answer.version_id,
-            body: body(answer.body),
-        })
+        let Some(named) = region.clone().filter(|named| self.regions.allow(&asked, named)) else {
+            let remedy = region.as_deref().unwrap_or("the bucket's region");
+            let message = format!("{message}; add region = \"{remedy}\" to this bucket's entry");
+            return Err(StoreError::WrongRegion { region, message });
+        };
+        let opened = open(&self.regions.client(&named), file, from).await;
+        if !matches!(opened, Err(StoreError::WrongRegion { .. })) {
+            tracing::info!(
+                s3.bucket = file.bucket,
+                region = named,
+                "the bucket is in another region: asking there from now on"
+            );
+            self.regions.learn(&file.bucket, &named);
+        }
+        opened
+    }
+}
+
+async fn open(
+    client: &Client,
+    file: &LogFile,
+    from: Option<&Resume>,
+) -> Result<OpenObject, StoreError> {
+    let request = client
+        .get_object()
+        .bucket(&file.bucket)
+        .key(&file.key)
+        .set_version_id(file.version_id.clone())
+        .set_expected_bucket_owner(file.expected_owner.clone());
+    let answer = match from {
+        None => request.send().await,
+        Some(resume) => {
+            let mut request = request.if_match(&resume.etag);
+            // From the start there is nothing to skip, and S3 refuses every range of an empty
+            // object.
+            if resume.offset > 0 {
+                request = request.range(format!("bytes={}-", resume.offset));
+            }
+            // A checksum of the whole object would be held against a part of it.
+            let parts = aws_sdk_s3::config::Builder::new()
+                .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
+            request.customize().config_override(parts).send().await
+        }
+    };
+    let answer = match answer.map_err(|error| Fault::of(&error)) {
+        Ok(answer) => answer,
+        Err(fault) => return Err(refused(client, file, fault).await),
+    };
+    let extent = Extent::of(&answer, from)?;
+    Ok(OpenObject {
+        size: extent.size,
+        remaining: extent.remaining,
+        etag: answer.e_tag,
+        version_id: answer.version_id,
+        body: body(answer.body),
+    })
+}
+
+/// What a failed GetObject means, told apart by a question of our own where S3's answer is too
+/// short to say: another owner's bucket is a plain 403.
+async fn refused(client: &Client, file: &LogFile, fault: Fault) -> StoreError {
+    let message = fault.text.clone();
+    match (classify(fault, file), &file.expected_owner) {
+        (StoreError::Denied(_), Some(owner)) if is_anothers(client, file, owner).await => {
+            StoreError::WrongOwner { expected: owner.clone(), message }
+        }
+        (error, _) => error,
+    }
+}
+
+/// Whether the expected owner is all that stands between us and the object: without it S3 answers,
+/// and with it still refuses. One question alone could be answered differently for another reason,
+/// such as a policy that was changed just now, or a key of KMS, which is not asked for metadata.
+async fn is_anothers(client: &Client, file: &LogFile, owner: &str) -> bool {
+    let ask = |owner: Option<String>| {
+        let request = client.head_object().bucket(&file.bucket).key(&file.key);
+        request.set_version_id(file.version_id.clone()).set_expected_bucket_owner(owner).send()
+    };
+    if ask(None).await.is_err() {
+        return false;
+    }
+    match ask(Some(owner.to_owned())).await {
+        Ok(_) => false,
+        Err(error) => matches!(classify(Fault::of(&error), file), StoreError::Denied(_)),
     }
 }
 
@@ -155,8 +226,22 @@ fn body(bytes: ByteStream) -> Body {
         let mut bytes = bytes?;
         match bytes.next().await? {
             Ok(chunk) => Some((Ok(chunk), Some(bytes))),
-            Err(error) => Some((Err(StoreError::Interrupted(one_line(&chain(&error)))), None)),
+            Err(error) => Some((Err(broken(&error)), None)),
         }
     })
     .boxed()
+}
+
+fn broken(error: &(dyn Error + 'static)) -> StoreError {
+    let text = one_line(&chain(error));
+    match is_checksum_mismatch(error) {
+        true => StoreError::ChecksumMismatch(text),
+        false => StoreError::Interrupted(text),
+    }
+}
+
+/// Known by its type, not by its words, wherever the SDK has wrapped it.
+fn is_checksum_mismatch(error: &(dyn Error + 'static)) -> bool {
+    error.is::<aws_smithy_checksums::body::validate::Error>()
+        || error.source().is_some_and(is_checksum_mismatch)
 }

@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use aws_sdk_sqs::types::{
     QueueAttributeName,
 };
 use tokio::time::Instant;
-use trailsift_core::{Message, MessageId, Queue, QueueError, QueueStatus, Receipt};
+use trailsift_core::{Incomplete, Message, MessageId, Queue, QueueError, QueueStatus, Receipt};
 
 use crate::connector::CONNECT_TIMEOUT;
 use crate::fault::Fault;
@@ -44,6 +45,8 @@ pub struct SqsQueue {
     client: Client,
     url: String,
     visibility: Mutex<Option<Learned>>,
+    left: AtomicU64,
+    bare: AtomicU64,
 }
 
 #[derive(Clone, Copy)]
@@ -70,6 +73,8 @@ impl SqsQueue {
             client: Client::from_conf(config),
             url: url.to_owned(),
             visibility: Mutex::new(None),
+            left: AtomicU64::new(0),
+            bare: AtomicU64::new(0),
         }
     }
 
@@ -166,7 +171,23 @@ impl Queue for SqsQueue {
         let answer = answer.map_err(|error| classify(Fault::of(&error)))?;
         let messages = answer.messages.unwrap_or_default();
         let lease = Lease { asked_at, until: asked_at + visibility };
-        Ok(messages.into_iter().filter_map(|message| read_message(message, lease)).collect())
+        let handed_out = messages.len();
+        let bare = messages.iter().filter(|message| is_bare(message)).count();
+        let messages: Vec<_> =
+            messages.into_iter().filter_map(|message| read_message(message, lease)).collect();
+        let left = handed_out - messages.len();
+        if left + bare > 0 {
+            tracing::warn!(
+                queue = self.url,
+                left,
+                bare,
+                "sqs sent messages without id, receipt or body (left to redelivery), or without \
+                 their attributes (handed on)"
+            );
+            self.left.fetch_add(left as u64, Ordering::Relaxed);
+            self.bare.fetch_add(bare as u64, Ordering::Relaxed);
+        }
+        Ok(messages)
     }
 
     async fn extend(&self, receipt: &Receipt, by: Duration) -> Result<Instant, QueueError> {
@@ -216,6 +237,22 @@ impl Queue for SqsQueue {
         }
         Ok(results)
     }
+
+    fn incomplete(&self) -> Incomplete {
+        Incomplete {
+            left: self.left.load(Ordering::Relaxed),
+            bare: self.bare.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// Whether a message that is whole otherwise lacks the attributes that every receive asks for.
+fn is_bare(message: &SqsMessage) -> bool {
+    let count = MessageSystemAttributeName::ApproximateReceiveCount;
+    let is_whole =
+        message.message_id.is_some() && message.receipt_handle.is_some() && message.body.is_some();
+    is_whole
+        && message.attributes.as_ref().is_none_or(|attributes| !attributes.contains_key(&count))
 }
 
 fn at<'a, T>(results: &'a mut [T], id: &str) -> Option<&'a mut T> {
@@ -256,14 +293,13 @@ struct Lease {
 }
 
 /// A message that lacks its id, receipt or body cannot be settled: it is left to its lease's end
-/// and to the queue's redrive policy, loudly.
+/// and to the queue's redrive policy.
 fn read_message(message: SqsMessage, lease: Lease) -> Option<Message> {
     use MessageSystemAttributeName as Name;
     let attributes = message.attributes.unwrap_or_default();
     let (Some(id), Some(receipt), Some(body)) =
         (message.message_id, message.receipt_handle, message.body)
     else {
-        tracing::warn!("sqs sent a message without id, receipt or body; it is left to redelivery");
         return None;
     };
     let number = |name: Name| attributes.get(&name).and_then(|text| text.parse::<u64>().ok());

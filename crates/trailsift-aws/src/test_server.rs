@@ -1,6 +1,6 @@
 //! A raw HTTP server that answers what AWS answers, byte by byte as a test wrote it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::pending;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use aws_config::retry::RetryConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_sdk_s3::config::SharedCredentialsProvider;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
@@ -77,7 +77,14 @@ impl Request {
     }
 }
 
-/// Answers in order; the last answer stands for all that follow.
+/// What to answer to a request.
+type Script = Arc<dyn Fn(&Request) -> Answer + Send + Sync>;
+
+/// Whatever a connection can be: plain or TLS.
+pub(crate) trait Connection: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Connection for T {}
+
+/// Answers requests and remembers them.
 pub(crate) struct TestServer {
     url: String,
     requests: Arc<Mutex<Vec<Request>>>,
@@ -85,18 +92,51 @@ pub(crate) struct TestServer {
 }
 
 impl TestServer {
+    /// Answers in order; the last answer stands for all that follow.
     pub(crate) async fn start(answers: impl IntoIterator<Item = Answer>) -> Self {
+        let answers = Mutex::new(answers.into_iter().collect::<VecDeque<_>>());
+        Self::answering(move |_| {
+            let mut answers = answers.lock().expect("no panic while it is held");
+            let answer =
+                if answers.len() > 1 { answers.pop_front() } else { answers.front().cloned() };
+            answer.expect("at least one answer")
+        })
+        .await
+    }
+
+    /// Answers what the request asks for.
+    pub(crate) async fn answering(
+        script: impl Fn(&Request) -> Answer + Send + Sync + 'static,
+    ) -> Self {
+        let plain = |stream: TcpStream| async { Some(Box::new(stream) as Box<dyn Connection>) };
+        Self::over(plain, script).await
+    }
+
+    /// The same over connections that `accept` makes of those that come in.
+    pub(crate) async fn over<F>(
+        accept: impl Fn(TcpStream) -> F + Send + 'static,
+        script: impl Fn(&Request) -> Answer + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Option<Box<dyn Connection>>> + Send + 'static,
+    {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         let requests = Arc::new(Mutex::new(Vec::new()));
-        let answers = Arc::new(Mutex::new(answers.into_iter().collect::<VecDeque<_>>()));
+        let script: Script = Arc::new(script);
         let mut tasks = JoinSet::new();
         let seen = Arc::clone(&requests);
         tasks.spawn(async move {
             let mut connections = JoinSet::new();
             loop {
                 let (stream, _) = listener.accept().await.expect("a connection");
-                connections.spawn(serve(stream, Arc::clone(&answers), Arc::clone(&seen)));
+                let (accepting, script, seen) =
+                    (accept(stream), Arc::clone(&script), Arc::clone(&seen));
+                connections.spawn(async move {
+                    if let Some(stream) = accepting.await {
+                        serve(stream, script, seen).await;
+                    }
+                });
             }
         });
         Self { url, requests, _tasks: tasks }
@@ -124,6 +164,8 @@ pub(crate) fn settings(endpoint: &str, queue_url: &str) -> AccountSettings {
     AccountSettings {
         id: "111122223333".to_owned(),
         region: "us-east-1".to_owned(),
+        bucket_regions: BTreeMap::new(),
+        known_regions: BTreeSet::new(),
         queue_url: queue_url.to_owned(),
         role_arn: None,
         external_id: None,
@@ -155,28 +197,27 @@ pub(crate) async fn account(endpoint: &str, queue_url: &str) -> Account {
     Connector::over(sdk_config().await).connect(&settings(endpoint, queue_url)).await
 }
 
-async fn serve(
-    mut stream: TcpStream,
-    answers: Arc<Mutex<VecDeque<Answer>>>,
-    seen: Arc<Mutex<Vec<Request>>>,
-) {
-    let Some(request) = read(&mut stream).await else { return };
-    let answer = {
-        seen.lock().expect("no panic while it is held").push(request);
-        let mut answers = answers.lock().expect("no panic while it is held");
-        if answers.len() > 1 { answers.pop_front() } else { answers.front().cloned() }
-    };
-    let answer = answer.expect("at least one answer");
-    let bytes = [answer.head().into_bytes(), answer.body].concat();
+async fn serve(mut stream: Box<dyn Connection>, script: Script, seen: Arc<Mutex<Vec<Request>>>) {
+    let Some(request) = read(&mut *stream).await else { return };
+    let answer = script(&request);
+    // A HEAD is answered by the head alone.
+    let is_head = request.line().starts_with("HEAD ");
+    seen.lock().expect("no panic while it is held").push(request);
+    let mut bytes = answer.head().into_bytes();
+    if !is_head {
+        bytes.extend(answer.body);
+    }
     if stream.write_all(&bytes).await.is_err() || stream.flush().await.is_err() {
         return;
     }
     if answer.hangs {
         pending::<()>().await;
     }
+    // A client over TLS must see that nothing was cut off; one that is gone already need not.
+    stream.shutdown().await.unwrap_or_default();
 }
 
-async fn read(stream: &mut TcpStream) -> Option<Request> {
+async fn read(stream: &mut dyn Connection) -> Option<Request> {
     let mut bytes = Vec::new();
     let mut chunk = [0; 4096];
     loop {

@@ -58,7 +58,9 @@ fn kind(error: &StoreError) -> &'static str {
         StoreError::Archived(_) => "archived",
         StoreError::Changed(_) => "changed",
         StoreError::Throttled { .. } => "throttled",
+        StoreError::WrongOwner { .. } => "wrong_owner",
         StoreError::Interrupted(_) => "interrupted",
+        StoreError::ChecksumMismatch(_) => "checksum_mismatch",
         StoreError::Unavailable(_) => "unavailable",
         _ => "other",
     }
@@ -294,14 +296,14 @@ async fn a_body_shorter_than_announced_is_interrupted() {
 }
 
 #[tokio::test]
-async fn a_body_that_does_not_match_its_checksum_is_interrupted() {
+async fn a_body_that_does_not_match_its_checksum_is_told_apart_from_a_broken_one() {
     let (opened, request) =
         open(object("hello").header("x-amz-checksum-crc32", "AAAAAA=="), &file(), None).await;
     assert_eq!(request.header("x-amz-checksum-mode"), Some("ENABLED"));
     let body: Result<Vec<Bytes>, StoreError> =
         opened.expect("the headers").body.try_collect().await;
     let found = body.expect_err("another checksum");
-    assert_eq!(kind(&found), "interrupted", "{found}");
+    assert_eq!(kind(&found), "checksum_mismatch", "{found}");
     assert!(found.to_string().contains("hecksum"), "{found}");
 }
 

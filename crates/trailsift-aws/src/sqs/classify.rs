@@ -36,9 +36,9 @@ pub(super) fn classify(fault: Fault) -> QueueError {
         | "KmsThrottled"
         | "KMS.ThrottlingException" => QueueError::Throttled(text),
         // New credentials mend these, and the provider fetches them.
-        "ExpiredToken" | "ExpiredTokenException" | "RequestExpired" | "RequestTimeTooSkewed" => {
-            QueueError::Unavailable(text)
-        }
+        "ExpiredToken" | "ExpiredTokenException" => QueueError::Unavailable(text),
+        // A clock that is set right mends this.
+        _ if fault.is_about_time() => QueueError::Unavailable(text),
         "AccessDenied"
         | "AccessDeniedException"
         | "AuthorizationError"

@@ -90,6 +90,16 @@ fn judge_buckets(section: &Section<'_, '_>, buckets: &[At<AllowedBucket>]) {
                 "put the accounts of both into one entry",
             );
         }
+        let elsewhere = |other: &At<AllowedBucket>| {
+            other.value.name == bucket.value.name && other.value.region != bucket.value.region
+        };
+        if buckets[..at].iter().any(elsewhere) {
+            section.scope.findings.error(
+                bucket.place,
+                format!("the bucket {:?} is listed in two regions", bucket.value.name),
+                "a bucket is in one region: name the same one in each of its entries, or in none",
+            );
+        }
     }
 }
 
@@ -108,6 +118,7 @@ const ALLOWED_ACCOUNT: Text = Text {
 fn bucket(section: &mut Section<'_, '_>) -> Option<AllowedBucket> {
     let name = section.need("name", BUCKET);
     let owner = section.get("owner", ACCOUNT_ID).map(|at| at.value);
+    let region = section.get("region", REGION).map(|at| at.value);
     let prefix = section.get_or("prefix", KEY_PREFIX, String::new());
     let accounts = section.get("accounts", ListOf(ALLOWED_ACCOUNT));
     let accounts = match accounts {
@@ -124,5 +135,5 @@ fn bucket(section: &mut Section<'_, '_>) -> Option<AllowedBucket> {
             if set.contains("*") { AllowedAccounts::Any } else { AllowedAccounts::Set(set) }
         }
     };
-    Some(AllowedBucket { name: name?.value, owner, prefix, accounts })
+    Some(AllowedBucket { name: name?.value, owner, region, prefix, accounts })
 }

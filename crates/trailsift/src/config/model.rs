@@ -178,7 +178,7 @@ pub struct Account {
     pub id: String,
     /// The label of logs and metrics, unique; the id where none is given.
     pub name: String,
-    /// The region of its queue and buckets.
+    /// The region of its queue, and of its buckets where their entries name no other.
     pub region: String,
     /// The queue.
     pub queue_url: String,
@@ -203,6 +203,8 @@ pub struct AllowedBucket {
     pub name: String,
     /// The account that must own it.
     pub owner: Option<String>,
+    /// Its region, the same in all of its entries, where it is not the account's.
+    pub region: Option<String>,
     /// What a key must begin with; empty allows every key.
     pub prefix: String,
     /// The accounts that a key may name.
@@ -222,6 +224,15 @@ impl Config {
     /// The folder of the quarantine where nothing else is configured.
     pub fn default_quarantine(data_dir: &Path) -> PathBuf {
         data_dir.join("quarantine")
+    }
+
+    /// Every region that is mentioned: an answer of S3 may send us to these, and to no other.
+    pub fn regions(&self) -> BTreeSet<String> {
+        let mentioned = |account: &Account| {
+            let buckets = account.buckets.iter().filter_map(|bucket| bucket.region.clone());
+            buckets.chain([account.region.clone()]).collect::<Vec<_>>()
+        };
+        self.accounts.iter().flat_map(mentioned).collect()
     }
 
     /// The routes that an account's records take, by their place in [`Config::routes`].

@@ -180,6 +180,9 @@ fn write_account(f: &mut impl Write, account: &Account) -> fmt::Result {
         if let Some(owner) = &bucket.owner {
             write!(f, "owner = {}, ", quoted(owner))?;
         }
+        if let Some(region) = &bucket.region {
+            write!(f, "region = {}, ", quoted(region))?;
+        }
         let accounts = match &bucket.accounts {
             AllowedAccounts::Any => list([quoted("*")]),
             AllowedAccounts::Set(ids) => list(ids.iter().map(|id| quoted(id))),

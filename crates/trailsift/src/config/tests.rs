@@ -89,6 +89,17 @@ fn an_account_alone_takes_every_default() {
 }
 
 #[test]
+fn every_region_that_is_mentioned_is_known_and_a_buckets_own_is_printed() {
+    let buckets = r#"[{ name = "org-trail", region = "eu-west-1" }, { name = "team-trail" }]"#;
+    let text = ACCOUNT.replace(r#"[{ name = "org-trail" }]"#, buckets);
+    let config = config_of(&text);
+    assert_eq!(config.regions().into_iter().collect::<Vec<_>>(), ["eu-west-1", "us-east-1"]);
+    let regions: Vec<_> = config.accounts[0].buckets.iter().map(|b| b.region.as_deref()).collect();
+    assert_eq!(regions, [Some("eu-west-1"), None]);
+    assert_eq!(config_of(&config.to_string()), config);
+}
+
+#[test]
 fn every_sample_is_valid_without_a_warning() {
     let deployed = folder(&SAMPLES);
     for path in [deployed.path().to_owned(), deployed.path().join("reference.toml")] {

@@ -178,6 +178,12 @@ pub(super) async fn accounts(config: &Config) -> anyhow::Result<Vec<Account>> {
         let settings = AccountSettings {
             id: account.id.clone(),
             region: account.region.clone(),
+            bucket_regions: account
+                .buckets
+                .iter()
+                .filter_map(|bucket| Some((bucket.name.clone(), bucket.region.clone()?)))
+                .collect(),
+            known_regions: config.regions(),
             queue_url: account.queue_url.clone(),
             role_arn: account.role_arn.clone(),
             external_id: account.external_id.clone(),

@@ -315,6 +315,16 @@ fn each_mistake_in_an_account_has_one_error() {
         ),
         (
             "\"org-trail\"",
+            "\"org-trail\", region = \"eu-west\"",
+            "6:43: `account.buckets.region` is no AWS region",
+        ),
+        (
+            "{ name = \"org-trail\" }",
+            "{ name = \"org-trail\" }, { name = \"org-trail\", prefix = \"a\", region = \"eu-west-1\" }",
+            "6:36: the bucket \"org-trail\" is listed in two regions",
+        ),
+        (
+            "\"org-trail\"",
             "\"org-trail\", accounts = [\"*\", \"111122223333\"]",
             "6:45: `accounts` lists \"*\" and single accounts",
         ),
