@@ -337,6 +337,7 @@ impl LedgerEntry {
         for sink in &settlement.sinks {
             self.raise(sink, Known::ALL);
         }
+        self.known.parked = settlement.parked.map(|reason| reason.as_str().to_owned());
         self.settlement = Some(settlement);
     }
 }

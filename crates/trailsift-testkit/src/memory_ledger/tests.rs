@@ -1,16 +1,17 @@
 use std::time::SystemTime;
 
 use tokio::time::timeout;
+use trailsift_core::Revision;
 
 use super::*;
 
 fn object(key: &str) -> ObjectId {
-    ObjectId::new("b", key, None, Some("e")).expect("an entity tag")
+    let revision = Revision::Etag("e".into());
+    ObjectId { account: "a".into(), bucket: "b".into(), key: key.into(), revision }
 }
 
 fn settlement(sinks: &[&str]) -> Settlement {
     Settlement {
-        account: "main".to_owned(),
         etag: Some("e".to_owned()),
         version_id: None,
         sinks: sinks.iter().map(|&sink| sink.to_owned()).collect(),
