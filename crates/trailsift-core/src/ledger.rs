@@ -6,12 +6,15 @@ use async_trait::async_trait;
 
 use crate::Reason;
 
-/// Names bytes that never change: one revision of one object.
+/// Names bytes that never change, on behalf of one account: one revision of one object.
 ///
 /// A name alone will not do: the object may be overwritten, and then it is another one. Two objects
-/// with equal content are still two.
+/// with equal content are still two, and so is one object that two accounts are notified of, for
+/// their routes may differ.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ObjectId {
+    /// The configured account on whose behalf it is read.
+    pub account: String,
     /// The bucket.
     pub bucket: String,
     /// The key as S3 stores it.
@@ -33,23 +36,17 @@ pub enum Revision {
 /// names no revision.
 const NULL_VERSION: &str = "null";
 
-impl ObjectId {
-    /// Names the revision by its version where there is one, else by its entity tag (with or
-    /// without quotes). `None` where there is neither: of such an object nothing can be remembered.
-    pub fn new(
-        bucket: &str,
-        key: &str,
-        version_id: Option<&str>,
-        etag: Option<&str>,
-    ) -> Option<Self> {
+impl Revision {
+    /// The version where there is one, else the entity tag (with or without quotes). `None` where
+    /// there is neither: of such an object nothing can be remembered.
+    pub fn of(version_id: Option<&str>, etag: Option<&str>) -> Option<Self> {
         let version = version_id.filter(|version| !version.is_empty() && *version != NULL_VERSION);
         let etag = etag.map(|etag| etag.trim_matches('"')).filter(|etag| !etag.is_empty());
-        let revision = match (version, etag) {
-            (Some(version), _) => Revision::Version(version.to_owned()),
-            (None, Some(etag)) => Revision::Etag(etag.to_owned()),
-            (None, None) => return None,
-        };
-        Some(Self { bucket: bucket.to_owned(), key: key.to_owned(), revision })
+        match (version, etag) {
+            (Some(version), _) => Some(Self::Version(version.to_owned())),
+            (None, Some(etag)) => Some(Self::Etag(etag.to_owned())),
+            (None, None) => None,
+        }
     }
 }
 
@@ -69,6 +66,10 @@ pub struct Known {
     /// By sink: it has acknowledged every record that it was owed whose place in the file is below
     /// this. [`Known::ALL`] means that it is owed nothing more.
     pub acknowledged: BTreeMap<String, u64>,
+    /// The reason ([`Reason::as_str`]) for which the object as a whole is in the quarantine, by the
+    /// latest settlement. Its cause may be mended one day, and then sinks are owed what was not
+    /// readable before.
+    pub parked: Option<String>,
 }
 
 impl Known {
@@ -89,8 +90,6 @@ impl Known {
 /// The end of the work on one revision of an object: what is kept as evidence that it was done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settlement {
-    /// The configured account on whose behalf it was read.
-    pub account: String,
     /// The entity tag of what was read, where the store named one.
     pub etag: Option<String>,
     /// The version that was read, on a versioned bucket.
@@ -139,8 +138,9 @@ pub trait Ledger: fmt::Debug + Send + Sync {
         below: u64,
     ) -> Result<(), LedgerError>;
 
-    /// Notes the end of the work: the named sinks are owed nothing more. Of an object settled
-    /// before, the sinks are added to those noted then; the rest is replaced.
+    /// Notes the end of the work: the named sinks are owed nothing more; what was noted of others
+    /// stands. Of an object settled before, the sinks are added to those noted then; the rest is
+    /// replaced.
     async fn settled(&self, object: &ObjectId, settlement: &Settlement) -> Result<(), LedgerError>;
 }
 
@@ -153,31 +153,28 @@ pub struct LedgerError(pub String);
 mod tests {
     use super::*;
 
-    fn revision(version_id: Option<&str>, etag: Option<&str>) -> Option<Revision> {
-        ObjectId::new("b", "k", version_id, etag).map(|id| id.revision)
-    }
-
     #[test]
     fn a_revision_is_the_version_or_else_the_entity_tag() {
         let (version, etag) = (Revision::Version("v1".into()), Revision::Etag("abc".into()));
-        assert_eq!(revision(Some("v1"), Some("\"abc\"")), Some(version));
-        assert_eq!(revision(None, Some("\"abc\"")), Some(etag.clone()));
-        assert_eq!(revision(None, Some("abc")), Some(etag.clone()));
-        assert_eq!(revision(Some(""), Some("abc")), Some(etag));
-        assert_eq!(revision(None, None), None);
-        assert_eq!(revision(None, Some("\"\"")), None);
+        assert_eq!(Revision::of(Some("v1"), Some("\"abc\"")), Some(version));
+        assert_eq!(Revision::of(None, Some("\"abc\"")), Some(etag.clone()));
+        assert_eq!(Revision::of(None, Some("abc")), Some(etag.clone()));
+        assert_eq!(Revision::of(Some(""), Some("abc")), Some(etag));
+        assert_eq!(Revision::of(None, None), None);
+        assert_eq!(Revision::of(None, Some("\"\"")), None);
     }
 
     #[test]
     fn the_null_version_names_no_revision_for_it_is_overwritten_in_place() {
-        let of = |etag| revision(Some("null"), Some(etag));
+        let of = |etag| Revision::of(Some("null"), Some(etag));
         assert_ne!(of("\"abc\""), of("\"def\""));
-        assert_eq!(revision(Some("null"), None), None);
+        assert_eq!(Revision::of(Some("null"), None), None);
     }
 
     #[test]
     fn an_unknown_sink_is_owed_everything() {
-        let known = Known { acknowledged: [("a".into(), 3), ("b".into(), Known::ALL)].into() };
+        let acknowledged = [("a".into(), 3), ("b".into(), Known::ALL)].into();
+        let known = Known { acknowledged, parked: None };
         assert_eq!([known.owed_from("a"), known.owed_from("c")], [3, 0]);
         assert!(known.has_all("b") && !known.has_all("a") && !known.has_all("c"));
     }

@@ -6,11 +6,13 @@ use std::time::Duration;
 use futures::future::join_all;
 use tokio::time::sleep;
 use trailsift_core::{
-    Batch, Clock, Disposition, Entry, Message, Reason, Record, RouteSet, Sink, SinkError, Source,
+    Batch, Clock, Disposition, Entry, Known, Message, ObjectId, Reason, Record, RouteSet, Sink,
+    SinkError, Source,
 };
 use trailsift_route::Format;
 use trailsift_trail::{FaultyRecord, Found, event_time};
 
+use crate::books::Books;
 use crate::metrics::PipelineMetrics;
 use crate::obligation::{Obligation, Obligations};
 use crate::patience::Patience;
@@ -73,11 +75,24 @@ impl<'a> Origin<'a> {
     }
 }
 
+/// Where records come from, and what has become of that object's records before.
+#[derive(Debug)]
+pub(crate) struct Provenance {
+    pub(crate) source: Arc<Source>,
+    /// What the ledger calls the object; `None` if it cannot be told from another revision.
+    pub(crate) id: Option<ObjectId>,
+    pub(crate) known: Known,
+}
+
+/// What the quarantine is called in the ledger: no sink can have this name.
+pub(crate) const QUARANTINE: &str = "[quarantine]";
+
 /// Takes what was found in a file to the sinks and to the quarantine.
 #[derive(Debug)]
 pub(crate) struct Dispatcher {
     desks: Vec<Desk>,
     pub(crate) quarantine: Quarantine,
+    pub(crate) books: Books,
     clock: Arc<dyn Clock>,
     metrics: PipelineMetrics,
 }
@@ -86,11 +101,12 @@ impl Dispatcher {
     pub(crate) fn new(
         outlets: Vec<Outlet>,
         quarantine: Quarantine,
+        books: Books,
         clock: Arc<dyn Clock>,
         metrics: PipelineMetrics,
     ) -> Self {
         let desk = |outlet| Desk { outlet, patience: Patience::default() };
-        Self { desks: outlets.into_iter().map(desk).collect(), quarantine, clock, metrics }
+        Self { desks: outlets.into_iter().map(desk).collect(), quarantine, books, clock, metrics }
     }
 
     /// Every outlet.
@@ -98,12 +114,27 @@ impl Dispatcher {
         self.desks.iter().map(|desk| &desk.outlet)
     }
 
+    /// Whether nothing of an object is owed to anybody: every required sink and the quarantine have
+    /// all of it. A sink that is new in the configuration is owed everything.
+    pub(crate) fn owes_nothing(&self, known: &Known) -> bool {
+        known.has_all(QUARANTINE)
+            && self.outlets().all(|outlet| !outlet.required || known.has_all(outlet.sink.name()))
+    }
+
+    /// Who is owed nothing more of a settled object, as the ledger calls them: the quarantine, and
+    /// every sink where the object was read `whole`.
+    pub(crate) fn served(&self, whole: bool) -> Vec<String> {
+        let sinks = self.outlets().filter(|_| whole).map(|outlet| outlet.sink.name());
+        sinks.chain([QUARANTINE]).map(ToOwned::to_owned).collect()
+    }
+
     /// `Ok` when every selected record is acknowledged by every required sink that it is routed
     /// to, or parked because that sink will never take it, and every faulty record is parked.
+    /// What the ledger knows to be acknowledged is not sent again.
     pub(crate) async fn deliver(
         &self,
         found: Vec<Found>,
-        source: &Arc<Source>,
+        from: &Provenance,
         origin: Origin<'_>,
     ) -> Result<(), Undelivered> {
         let owed = Obligations::default();
@@ -112,15 +143,17 @@ impl Dispatcher {
         for found in found {
             match found {
                 Found::Record(record) => records.push(record),
+                Found::Fault(record) if record.index < from.known.owed_from(QUARANTINE) => {}
                 Found::Fault(record) => faulty.push((owed.incur(), record)),
             }
         }
         let writes = self.desks.iter().filter_map(|desk| {
-            let consignment = Consignment::load(&desk.outlet, &records, source, &owed);
-            (!consignment.batch.entries.is_empty()).then(|| self.consign(desk, consignment, origin))
+            let consignment = Consignment::load(&desk.outlet, &records, from, &owed);
+            (!consignment.batch.entries.is_empty())
+                .then(|| self.consign(desk, consignment, from, origin))
         });
         let (written, parked) =
-            futures::join!(join_all(writes), self.park_faulty(faulty, source, origin));
+            futures::join!(join_all(writes), self.park_faulty(faulty, from, origin));
         let trouble = written.into_iter().chain([parked]).filter_map(Result::err);
         let trouble = trouble.reduce(|first, other| if other.fatal { other } else { first });
         match trouble {
@@ -145,13 +178,16 @@ impl Dispatcher {
         &self,
         desk: &Desk,
         consignment: Consignment,
+        from: &Provenance,
         origin: Origin<'_>,
     ) -> Result<(), Undelivered> {
         let Consignment { batch, mut owed } = consignment;
         let outlet = &desk.outlet;
+        let end = batch.entries.last().map_or(0, |entry| entry.index + 1);
         // Cancel safety: a write that is given up acknowledges nothing; its events come again with
         // their message, and at worst are there twice.
         let outcome = tokio::select! {
+            biased;
             outcome = outlet.sink.write(&batch) => outcome,
             () = sleep(BEST_EFFORT), if !outlet.required => {
                 let (sink, events) = (outlet.sink.name(), batch.entries.len());
@@ -166,7 +202,11 @@ impl Dispatcher {
             }
         };
         if !outlet.required {
-            // Best effort: the sink counts and names what it drops; nothing waits for it.
+            // Best effort: the sink counts and names what it drops; nothing waits for it. It is not
+            // offered twice either, when another sink makes the file come again.
+            if outcome.is_ok() {
+                self.note(from, outlet.sink.name(), end).await;
+            }
             return Ok(());
         }
         let outcome = outcome.map_err(|error| undelivered(outlet, &error))?;
@@ -174,6 +214,7 @@ impl Dispatcher {
             desk.patience.renew();
         }
         let mut trouble: Result<(), Undelivered> = Ok(());
+        let mut first_open = end;
         for failure in outcome.failures {
             let obligation = owed.get_mut(failure.index).and_then(Option::take);
             let (Some(entry), Some(obligation)) = (batch.entries.get(failure.index), obligation)
@@ -187,6 +228,7 @@ impl Dispatcher {
                 if !matches!(&trouble, Err(Undelivered { fatal: true, .. })) {
                     trouble = Err(undelivered(outlet, &failure.error));
                 }
+                first_open = first_open.min(entry.index);
                 continue;
             };
             let error = format!("sink {}: {}", outlet.sink.name(), chain(&failure.error));
@@ -197,9 +239,13 @@ impl Dispatcher {
             };
             match self.quarantine.park(parcel).await {
                 Ok(()) => obligation.settle(),
-                Err(error) => trouble = trouble.and(Err(not_parked(&error))),
+                Err(error) => {
+                    first_open = first_open.min(entry.index);
+                    trouble = trouble.and(Err(not_parked(&error)));
+                }
             }
         }
+        self.note(from, outlet.sink.name(), first_open).await;
         // Only now: what the sink did not name, it has.
         owed.into_iter().flatten().for_each(Obligation::settle);
         trouble
@@ -208,21 +254,34 @@ impl Dispatcher {
     async fn park_faulty(
         &self,
         faulty: Vec<(Obligation, FaultyRecord)>,
-        source: &Source,
+        from: &Provenance,
         origin: Origin<'_>,
     ) -> Result<(), Undelivered> {
+        let Some((_, last)) = faulty.last() else { return Ok(()) };
+        let end = last.index + 1;
         // Side by side, so that the quarantine's sink writes them as one batch.
         let parking = faulty.into_iter().map(|(obligation, record)| async move {
             let parcel = Parcel {
                 index: Some(record.index),
                 data: Some(&record.data),
-                ..parcel_of(source, origin, record.reason, record.detail)
+                ..parcel_of(&from.source, origin, record.reason, record.detail)
             };
-            self.quarantine.park(parcel).await.map_err(|error| not_parked(&error))?;
+            let parked = self.quarantine.park(parcel).await;
+            parked.map_err(|error| (record.index, not_parked(&error)))?;
             obligation.settle();
             Ok(())
         });
-        join_all(parking).await.into_iter().collect()
+        let parked: Result<(), _> = join_all(parking).await.into_iter().collect();
+        let first_open = parked.as_ref().err().map_or(end, |(index, _)| *index);
+        self.note(from, QUARANTINE, first_open).await;
+        parked.map_err(|(_, error)| error)
+    }
+
+    /// Tells the ledger that a sink has what it is owed below this place.
+    async fn note(&self, from: &Provenance, sink: &str, below: u64) {
+        if let Some(id) = from.id.as_ref().filter(|_| below > from.known.owed_from(sink)) {
+            self.books.acknowledged(id, sink, below).await;
+        }
     }
 }
 
@@ -236,16 +295,17 @@ impl Consignment {
     fn load(
         outlet: &Outlet,
         records: &[Record],
-        source: &Arc<Source>,
+        from: &Provenance,
         obligations: &Obligations,
     ) -> Self {
         let mut load = Self { batch: Batch::default(), owed: Vec::new() };
-        for record in records {
+        let owed_from = from.known.owed_from(outlet.sink.name());
+        for record in records.iter().filter(|record| record.index >= owed_from) {
             if record.routes.iter().any(|route| outlet.routes.contains(route)) {
                 load.batch.entries.push(Entry {
                     data: outlet.format.render(record),
                     index: record.index,
-                    source: Arc::clone(source),
+                    source: Arc::clone(&from.source),
                 });
                 load.owed.push(outlet.required.then(|| obligations.incur()));
             }

@@ -89,9 +89,11 @@ impl Lease {
             }
             let now = Instant::now();
             // Cancel safety: neither arm holds anything; the loop starts from the state again.
+            // A newer receipt goes first: the older one is worth nothing by then.
             tokio::select! {
-                () = sleep_until(now + until.saturating_duration_since(now) / 2) => {}
+                biased;
                 () = self.renewed.notified() => continue,
+                () = sleep_until(now + until.saturating_duration_since(now) / 2) => {}
             }
             let room = (received_at + CEILING).saturating_duration_since(Instant::now());
             let by = visibility.min(room);

@@ -4,6 +4,7 @@ mod acker;
 mod admission;
 mod attempts;
 mod backoff;
+mod books;
 mod budget;
 mod cpu;
 mod dispatcher;
@@ -17,6 +18,7 @@ mod obligation;
 mod patience;
 mod quarantine;
 mod service;
+mod turns;
 mod worker;
 
 pub use admission::{AllowedBucket, AllowedKeys};

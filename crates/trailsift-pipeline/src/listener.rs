@@ -70,6 +70,7 @@ async fn finish_receive(lane: &Lane, mut receive: Receive<'_>, working: impl Fut
     let mut working = pin!(working);
     // Cancel safety: whichever is not done is waited for below, but for the cut-off said above.
     let received = tokio::select! {
+        biased;
         received = &mut receive => {
             give_back(lane, received).await;
             return working.await;

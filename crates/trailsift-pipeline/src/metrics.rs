@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use prometheus::core::Collector;
 use prometheus::{
-    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
+    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
 use serde::Serialize;
 
@@ -28,6 +28,8 @@ pub struct PipelineMetrics {
     pub(crate) event_lag: Histogram,
     pub(crate) resumes: IntCounter,
     pub(crate) panics: IntCounter,
+    pub(crate) ledger_degraded: IntGauge,
+    pub(crate) ledger_errors: IntCounterVec,
 }
 
 /// From half a second to an hour and a half, doubling: the time from S3's event to our acknowledgement.
@@ -100,7 +102,7 @@ impl PipelineMetrics {
             )?,
             duplicates_suppressed: counter(
                 "trailsift_duplicates_suppressed_total",
-                "Redeliveries that joined work already going on.",
+                "Redeliveries that joined work already going on, and objects that the ledger knew to be done.",
             )?,
             quarantined: counters(
                 "trailsift_quarantined_total",
@@ -122,6 +124,18 @@ impl PipelineMetrics {
             panics: counter(
                 "trailsift_panics_total",
                 "Workers that panicked: a bug. The message was given back.",
+            )?,
+            ledger_degraded: add(
+                registry,
+                IntGauge::with_opts(Opts::new(
+                    "trailsift_ledger_degraded",
+                    "1 while the ledger cannot be used: what is delivered again is sent again.",
+                ))?,
+            )?,
+            ledger_errors: counters(
+                "trailsift_ledger_errors_total",
+                "Calls of the ledger that failed or did not answer in time.",
+                &["operation"],
             )?,
         })
     }

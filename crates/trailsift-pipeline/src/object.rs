@@ -1,13 +1,17 @@
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use trailsift_core::{Disposition, LogFile, Reason, Source, StoreError};
-use trailsift_trail::{Counts, Found, NotifiedObject, ObjectFault, Progress, SiftLimits, Sifter};
+use trailsift_core::{
+    Disposition, Known, LogFile, ObjectId, Reason, Revision, Settlement, Source, StoreError,
+};
+use trailsift_trail::{
+    Counts, Found, NotifiedObject, ObjectFault, Progress, SiftLimits, Sifter, event_time,
+};
 
 use crate::admission::{Admission, admit};
 use crate::backoff::full_jitter;
-use crate::dispatcher::{Origin, Undelivered, chain, parcel_of};
+use crate::dispatcher::{Origin, Provenance, Undelivered, chain, parcel_of};
 use crate::fetcher::Reading;
 use crate::quarantine::Parcel;
 use crate::service::Lane;
@@ -22,6 +26,10 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5 * 60);
 /// The least wait after a refusal: somebody has to change a policy, and all attempts must not be
 /// spent within the minute in which one is being changed.
 const REFUSED_WAIT: Duration = Duration::from_secs(60);
+/// The name under which an object is skipped that the ledger knows to be done.
+const DUPLICATE: &str = "duplicate";
+/// The least wait before a message comes again whose object another message's work is stuck with.
+const BUSY_WAIT: Duration = Duration::from_secs(10);
 /// The longest wait that the other side is granted when it asks for one.
 const LONGEST_ASKED: Duration = Duration::from_secs(60 * 60);
 
@@ -40,6 +48,8 @@ pub(crate) enum Outcome {
 
 /// Why a read ended without settling the object.
 enum Broken {
+    /// The ledger says of what answered that nothing of it is owed to anybody.
+    Duplicate,
     Store(StoreError),
     Undelivered(Undelivered),
 }
@@ -90,7 +100,24 @@ impl BadRecords {
 struct Read {
     counts: Counts,
     fault: Option<ObjectFault>,
-    source: Arc<Source>,
+    sha256: Option<[u8; 32]>,
+    times: Times,
+    from: Provenance,
+}
+
+/// From when to when the selected records of an object are, by their own `eventTime`.
+#[derive(Default)]
+struct Times(Option<(SystemTime, SystemTime)>);
+
+impl Times {
+    fn note(&mut self, found: &[Found]) {
+        for found in found {
+            let Found::Record(record) = found else { continue };
+            let Some(time) = event_time(&record.bytes) else { continue };
+            let (first, last) = self.0.unwrap_or((time, time));
+            self.0 = Some((first.min(time), last.max(time)));
+        }
+    }
 }
 
 impl Lane {
@@ -104,8 +131,22 @@ impl Lane {
                 return self.park(parcel_of(&source, origin, reason, error)).await;
             }
         };
-        let read = match self.read(&file, origin).await {
+        // The second of two messages about one object waits for the first, and then finds it done.
+        let Some(_turn) = self.turns.take(&file).await else {
+            return Outcome::Retry {
+                after: full_jitter(origin.message.receive_count, LONGEST_WAIT).max(BUSY_WAIT),
+                error: format!("{file}: another message's work on the same object goes on"),
+                fatal: false,
+            };
+        };
+        let revision = Revision::of(file.version_id.as_deref(), object.etag.as_deref());
+        let notified = self.recall(self.object_id(&file, revision)).await;
+        if notified.as_ref().is_some_and(|(_, known)| self.is_done(known)) {
+            return self.duplicate(&file);
+        }
+        let read = match self.read(&file, notified, origin).await {
             Ok(read) => read,
+            Err(Broken::Duplicate) => return self.duplicate(&file),
             Err(Broken::Undelivered(Undelivered { what, fatal, after })) => {
                 let after = full_jitter(origin.message.receive_count, LONGEST_WAIT)
                     .max(after.min(LONGEST_ASKED));
@@ -115,19 +156,72 @@ impl Lane {
         };
         let outcome = match &read.fault {
             None => Outcome::Done,
+            // It is read again in case the cause has been mended; it has not.
+            Some(fault) if read.from.known.parked.as_deref() == Some(fault.reason.as_str()) => {
+                return self.duplicate(&file);
+            }
             Some(fault) => {
                 let parcel = Parcel {
                     data: Some(&fault.data),
-                    ..parcel_of(&read.source, origin, fault.reason, fault.detail.clone())
+                    ..parcel_of(&read.from.source, origin, fault.reason, fault.detail.clone())
                 };
                 self.park(parcel).await
             }
         };
         if !matches!(outcome, Outcome::Retry { .. }) {
-            self.shared.object_attempts.settled(&file);
+            self.object_attempts.settled(&file);
             self.count_records(&read.counts);
+            self.enter(&read).await;
         }
         outcome
+    }
+
+    fn object_id(&self, file: &LogFile, revision: Option<Revision>) -> Option<ObjectId> {
+        Some(ObjectId {
+            account: self.account.name.clone(),
+            bucket: file.bucket.clone(),
+            key: file.key.clone(),
+            revision: revision?,
+        })
+    }
+
+    async fn recall(&self, id: Option<ObjectId>) -> Option<(ObjectId, Known)> {
+        let id = id?;
+        let known = self.shared.dispatcher.books.recall(&id).await;
+        Some((id, known))
+    }
+
+    fn is_done(&self, known: &Known) -> bool {
+        self.shared.dispatcher.owes_nothing(known)
+    }
+
+    fn duplicate(&self, file: &LogFile) -> Outcome {
+        self.shared.metrics.duplicates_suppressed.inc();
+        self.object_attempts.settled(file);
+        tracing::debug!(%file, "done before: nothing of it is owed to any sink");
+        Outcome::Skipped(DUPLICATE)
+    }
+
+    /// Tells the ledger that the object is done.
+    async fn enter(&self, read: &Read) {
+        let Some(id) = &read.from.id else { return };
+        let Source { etag, version_id, .. } = &*read.from.source;
+        let settlement = Settlement {
+            etag: etag.clone(),
+            version_id: version_id.clone(),
+            // What a damaged object holds beyond the damage is still owed, should it ever be read.
+            sinks: self.shared.dispatcher.served(read.fault.is_none()),
+            parked: read.fault.as_ref().map(|fault| fault.reason),
+            inflated: read.counts.inflated,
+            sha256: read.sha256,
+            seen: read.counts.seen,
+            selected: read.counts.selected,
+            quarantined: read.counts.quarantined,
+            first_event: read.times.0.map(|(first, _)| first),
+            last_event: read.times.0.map(|(_, last)| last),
+            settled_at: self.shared.clock.now(),
+        };
+        self.shared.dispatcher.books.settled(id, &settlement).await;
     }
 
     /// Parks a whole object or message.
@@ -155,7 +249,7 @@ impl Lane {
                     }
                     _ => self.shared.settings.max_receive,
                 };
-                let attempt = self.shared.object_attempts.failed(file);
+                let attempt = self.object_attempts.failed(file);
                 ((attempt >= limit).then_some(reason), attempt)
             }
             (_, None) => (None, origin.message.receive_count),
@@ -165,7 +259,7 @@ impl Lane {
             let error = chain(error);
             let outcome = self.park(parcel_of(&source, origin, reason, error)).await;
             if matches!(outcome, Outcome::Quarantined(_)) {
-                self.shared.object_attempts.settled(file);
+                self.object_attempts.settled(file);
             }
             return outcome;
         }
@@ -181,11 +275,16 @@ impl Lane {
         }
     }
 
-    async fn read(&self, file: &LogFile, origin: Origin<'_>) -> Result<Read, Broken> {
+    async fn read(
+        &self,
+        file: &LogFile,
+        notified: Option<(ObjectId, Known)>,
+        origin: Origin<'_>,
+    ) -> Result<Read, Broken> {
         let mut restarts = 0;
         loop {
             let mut released = false;
-            match self.read_once(file, origin, &mut released).await {
+            match self.read_once(file, notified.as_ref(), origin, &mut released).await {
                 Err(Broken::Store(StoreError::Changed(_))) if !released && restarts < RESTARTS => {
                     restarts += 1;
                     tracing::info!(%file, "the object changed while it was read: reading it anew");
@@ -199,6 +298,7 @@ impl Lane {
     async fn read_once(
         &self,
         file: &LogFile,
+        notified: Option<&(ObjectId, Known)>,
         origin: Origin<'_>,
         released: &mut bool,
     ) -> Result<Read, Broken> {
@@ -207,10 +307,15 @@ impl Lane {
             .await
             .map_err(Broken::Store)?;
         let source = self.source(file, reading.etag.clone(), reading.version_id.clone());
+        let from = self.provenance(file, source, notified).await;
+        if self.is_done(&from.known) {
+            return Err(Broken::Duplicate);
+        }
         if let Some(size) = reading.size.filter(|size| *size > shared.settings.max_inflated) {
             let detail = format!("the object's {size} bytes exceed max_inflated before inflation");
             let fault = ObjectFault { reason: Reason::TooLarge, detail, data: Bytes::new() };
-            return Ok(Read { counts: Counts::default(), fault: Some(fault), source });
+            let (counts, times) = (Counts::default(), Times::default());
+            return Ok(Read { counts, fault: Some(fault), sha256: None, times, from });
         }
         let limits = SiftLimits {
             max_inflated: shared.settings.max_inflated,
@@ -218,8 +323,12 @@ impl Lane {
             max_held: shared.budget.held_bytes,
         };
         let mut sifter = Sifter::new(limits, Arc::clone(&self.account.selection));
+        if shared.settings.hash_objects {
+            sifter = sifter.with_sha256();
+        }
         let mut counted = Counts::default();
         let mut bad = BadRecords::default();
+        let mut times = Times::default();
         loop {
             let parts = reading.next(shared.budget.chunk_bytes).await.map_err(Broken::Store)?;
             let mut parts = Some(parts);
@@ -245,30 +354,54 @@ impl Lane {
                     break step;
                 }
                 *released = true;
-                self.deliver(bad.limit(sifter.take()), &source, origin).await?;
+                let found = bad.limit(sifter.take());
+                times.note(&found);
+                self.deliver(found, &from, origin).await?;
             };
             let fault = match progress {
                 Ok(Progress::Done) => None,
                 Err(fault) => Some(fault),
                 Ok(Progress::NeedInput | Progress::Full) => continue,
             };
-            self.deliver(bad.limit(sifter.take()), &source, origin).await?;
+            let found = bad.limit(sifter.take());
+            times.note(&found);
+            self.deliver(found, &from, origin).await?;
             let fault = fault.or_else(|| bad.fault());
-            return Ok(Read { counts: sifter.counts(), fault, source });
+            let (counts, sha256) = (sifter.counts(), sifter.sha256());
+            return Ok(Read { counts, fault, sha256, times, from });
         }
     }
 
     async fn deliver(
         &self,
         found: Vec<Found>,
-        source: &Arc<Source>,
+        from: &Provenance,
         origin: Origin<'_>,
     ) -> Result<(), Broken> {
         if found.is_empty() {
             return Ok(());
         }
-        let delivered = self.shared.dispatcher.deliver(found, source, origin).await;
+        let delivered = self.shared.dispatcher.deliver(found, from, origin).await;
         delivered.map_err(Broken::Undelivered)
+    }
+
+    /// What is known of the revision that answered. It need not be the notified one.
+    async fn provenance(
+        &self,
+        file: &LogFile,
+        source: Arc<Source>,
+        notified: Option<&(ObjectId, Known)>,
+    ) -> Provenance {
+        let revision = Revision::of(source.version_id.as_deref(), source.etag.as_deref());
+        let id = self.object_id(file, revision);
+        let recalled = match notified {
+            Some((notified, known)) if id.as_ref() == Some(notified) => {
+                Some((notified.clone(), known.clone()))
+            }
+            _ => self.recall(id).await,
+        };
+        let (id, known) = recalled.unzip();
+        Provenance { source, id, known: known.unwrap_or_default() }
     }
 
     fn source(

@@ -8,13 +8,14 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use trailsift_core::{
-    Clock, LogFile, MessageId, ObjectStore, Queue, QueueError, QueueStatus, Selection, Sink,
+    Clock, Ledger, LogFile, MessageId, ObjectStore, Queue, QueueError, QueueStatus, Selection, Sink,
 };
 
 use crate::acker::Acker;
 use crate::admission::AllowedBucket;
 use crate::attempts::Attempts;
 use crate::backoff::full_jitter;
+use crate::books::Books;
 use crate::budget::Budget;
 use crate::cpu::Cpu;
 use crate::dispatcher::{Dispatcher, Outlet};
@@ -23,6 +24,7 @@ use crate::lease::InFlight;
 use crate::listener::listen;
 use crate::metrics::PipelineMetrics;
 use crate::quarantine::Quarantine;
+use crate::turns::Turns;
 
 /// How often each required sink is asked whether it is well. Decides readiness alone.
 const SINK_CHECK_INTERVAL: Duration = Duration::from_secs(30);
@@ -54,6 +56,8 @@ pub struct Settings {
     pub max_inflated: u64,
     /// A record beyond this many bytes is parked.
     pub max_record: usize,
+    /// Whether the ledger gets the SHA-256 of each file's inflated bytes.
+    pub hash_objects: bool,
     /// End once every queue is empty and everything is settled.
     pub until_empty: bool,
 }
@@ -87,6 +91,9 @@ pub struct Surroundings {
     pub cpu: Cpu,
     /// The time of day.
     pub clock: Arc<dyn Clock>,
+    /// What outlives the process of what was done. `None`: it cannot be used, and whatever is
+    /// delivered again is sent again.
+    pub ledger: Option<Arc<dyn Ledger>>,
     /// What is counted.
     pub metrics: PipelineMetrics,
     /// What readiness says.
@@ -124,7 +131,6 @@ pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) metrics: PipelineMetrics,
     pub(crate) health: Health,
-    pub(crate) object_attempts: Attempts<LogFile>,
     pub(crate) message_attempts: Attempts<MessageId>,
     /// Cancelled when a drain's time for work is over: give back what is not settled.
     pub(crate) deadline: CancellationToken,
@@ -148,6 +154,8 @@ pub(crate) struct Lane {
     pub(crate) shared: Arc<Shared>,
     pub(crate) acker: Acker,
     pub(crate) in_flight: InFlight,
+    pub(crate) turns: Turns<LogFile>,
+    pub(crate) object_attempts: Attempts<LogFile>,
 }
 
 impl Service {
@@ -159,18 +167,20 @@ impl Service {
         settings: Settings,
         surroundings: Surroundings,
     ) -> Self {
-        let Surroundings { cpu, clock, metrics, health } = surroundings;
+        let Surroundings { cpu, clock, ledger, metrics, health } = surroundings;
+        let books = Books::new(ledger, metrics.clone());
+        let dispatcher =
+            Dispatcher::new(outlets, quarantine, books, Arc::clone(&clock), metrics.clone());
         let budget =
             Budget::plan(settings.memory, settings.workers, accounts.len(), settings.max_record);
         let shared = Shared {
             settings,
             budget,
-            dispatcher: Dispatcher::new(outlets, quarantine, Arc::clone(&clock), metrics.clone()),
+            dispatcher,
             cpu,
             clock,
             metrics,
             health,
-            object_attempts: Attempts::default(),
             message_attempts: Attempts::default(),
             deadline: CancellationToken::new(),
             failure: Mutex::new(None),
@@ -280,6 +290,7 @@ async fn drain(
     tracing::info!(seconds = shared.settings.drain_timeout.as_secs(), "draining");
     // Cancel safety: what was joined so far is in `ended`, the others are joined below.
     tokio::select! {
+        biased;
         () = join_lanes(lanes, shared, ended) => return,
         () = sleep_until(close_by - shared.settings.give_back_time()) => {}
     }
@@ -342,8 +353,9 @@ async fn run_account(
     let mut last_error = "no answer yet".to_owned();
     let connecting = connect(&account, &shared, &mut last_error);
     let connected = tokio::select! {
-        status = connecting => status,
+        biased;
         () = stop.cancelled() => None,
+        status = connecting => status,
     };
     let Some(status) = connected else {
         return AccountEnded::Unreachable(name, last_error);
@@ -357,11 +369,14 @@ async fn run_account(
         shared: Arc::clone(&shared),
         acker,
         in_flight: InFlight::default(),
+        turns: Turns::default(),
+        object_attempts: Attempts::default(),
     });
     let visibility = status.visibility_timeout.max(LEAST_VISIBILITY);
     // When the workers are done nobody waits for the acker: what it still has in hand was given
     // back, and a slow delete must not keep the drain.
     let listened = tokio::select! {
+        biased;
         listened = listen(lane, visibility, stop) => listened,
         never = acking => match never {},
     };

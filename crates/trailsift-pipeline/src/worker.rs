@@ -86,6 +86,7 @@ pub(crate) async fn handle(
     // Cancel safety: dropping `work` drops its obligations unsettled, so nothing is deleted. A
     // delete that is already on its way was earned.
     let (outcome, release) = tokio::select! {
+        biased;
         settled = work => settled,
         never = lease.keep(&*lane.account.queue, visibility, &lane.shared.metrics) => match never {},
         () = lane.shared.deadline.cancelled() => ("released", Some(Duration::ZERO)),

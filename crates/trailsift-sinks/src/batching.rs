@@ -203,19 +203,20 @@ impl Collector {
             }
             let due = self.waiting.front().map(|item| item.since + self.room.linger);
             tokio::select! {
+                biased;
                 Some(done) = self.flushes.join_next(), if !self.flushes.is_empty() => {
                     // Its items were dropped with it, so their callers already know.
                     if let Err(error) = done {
                         tracing::error!(sink = self.inner.name(), %error, "writing a batch ended early");
                     }
                 }
+                () = until(due), if free && due.is_some() => self.flush(),
                 // Cancel safety: a receive that loses the race has taken nothing from the channel.
                 // Nothing more is taken while a full batch waits, which bounds memory.
                 request = requests.recv(), if open && !self.is_full() => match request {
                     Some(items) => self.take(items),
                     None => open = false,
                 },
-                () = until(due), if free && due.is_some() => self.flush(),
             }
         }
         while self.flushes.join_next().await.is_some() {}

@@ -216,12 +216,13 @@ impl Writer {
             }
             // Cancel safety: both arms only say that the buffer is worth another look.
             tokio::select! {
-                () = self.shared.wake.notified() => {}
+                biased;
                 Some(done) = writes.join_next(), if !writes.is_empty() => {
                     if let Err(error) = done {
                         tracing::error!(sink = self.shared.sink, %error, "a best-effort write ended early");
                     }
                 }
+                () = self.shared.wake.notified() => {}
             }
         }
     }

@@ -3,6 +3,7 @@
 mod delivery;
 mod ending;
 mod leases;
+mod ledger;
 mod objects;
 mod quirky_queue;
 mod rig;

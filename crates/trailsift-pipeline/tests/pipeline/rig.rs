@@ -17,7 +17,9 @@ use trailsift_pipeline::{
     Service, Settings, Surroundings, Totals,
 };
 use trailsift_route::{Format, RouteSpec, Routes};
-use trailsift_testkit::{FixedClock, MemoryQueue, MemoryStore, QueueSettings, ScriptedSink};
+use trailsift_testkit::{
+    FixedClock, MemoryLedger, MemoryQueue, MemoryStore, QueueSettings, ScriptedSink,
+};
 
 pub(crate) const BUCKET: &str = "org-trail";
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
@@ -28,6 +30,7 @@ pub(crate) struct Rig {
     pub(crate) store: MemoryStore,
     pub(crate) sink: ScriptedSink,
     pub(crate) parked: ScriptedSink,
+    pub(crate) ledger: MemoryLedger,
     pub(crate) settings: Settings,
     pub(crate) redrive: bool,
     pub(crate) extra: Vec<Outlet>,
@@ -60,6 +63,7 @@ impl Rig {
             store: MemoryStore::new(),
             sink: ScriptedSink::new("siem"),
             parked: ScriptedSink::new("parked"),
+            ledger: MemoryLedger::new(),
             settings: Settings {
                 memory: 64 << 20,
                 workers: 8,
@@ -68,6 +72,7 @@ impl Rig {
                 max_receive: 5,
                 max_inflated: 1 << 30,
                 max_record: 1 << 20,
+                hash_objects: false,
                 until_empty: false,
             },
             redrive: false,
@@ -112,6 +117,7 @@ impl Rig {
             Surroundings {
                 cpu: Cpu::Inline,
                 clock,
+                ledger: Some(Arc::new(self.ledger.clone())),
                 metrics: metrics.clone(),
                 health: self.health.clone(),
             },

@@ -18,6 +18,7 @@ use crate::admin;
 use crate::cli::{GlobalArgs, RunArgs};
 use crate::commands::{Exit, load_config};
 use crate::config::Config;
+use crate::memory::{self, Fit};
 use signals::Signals;
 
 /// How long threads that are still busy when everything is decided may keep the process.
@@ -32,6 +33,15 @@ pub(super) fn run(args: &RunArgs, global: &GlobalArgs) -> anyhow::Result<Exit> {
         Ok(config) => config,
         Err(exit) => return Ok(exit),
     };
+    match memory::fit(&config) {
+        Fit::Room => {}
+        Fit::Tight(why) => tracing::warn!("configuration: {why}"),
+        Fit::Above(why) => {
+            // Better now than in the middle of the first large file, again and again.
+            tracing::error!("configuration: {why}");
+            return Ok(Exit::Usage);
+        }
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let exit = runtime.block_on(serve(&config, args.until_empty));
     // A sink that is stuck in a system call must not keep the process beyond its drain.
@@ -59,6 +69,7 @@ async fn serve(config: &Config, until_empty: bool) -> anyhow::Result<Exit> {
         Surroundings {
             cpu: Cpu::per_core(),
             clock,
+            ledger: None,
             metrics: metrics.clone(),
             health: health.clone(),
         },

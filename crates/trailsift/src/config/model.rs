@@ -46,6 +46,10 @@ pub struct Service {
     pub max_inflated: ByteSize,
     /// A record beyond this is quarantined; not above `max_inflated`.
     pub max_record: ByteSize,
+    /// Whether the ledger gets the SHA-256 of each file's inflated bytes.
+    pub hash_objects: bool,
+    /// How long the ledger remembers what was done.
+    pub ledger_retention: Duration,
 }
 
 impl Service {

@@ -47,7 +47,8 @@ fn service(f: &mut impl Write, service: &Service) -> fmt::Result {
     writeln!(f, "workers = {}", service.workers)?;
     writeln!(f, "startup_timeout = \"{}\"", duration_text(service.startup_timeout))?;
     writeln!(f, "max_receive = {}", service.max_receive)?;
-    writeln!(f, "hash_objects = false")?;
+    writeln!(f, "hash_objects = {}", service.hash_objects)?;
+    writeln!(f, "ledger_retention = \"{}\"", duration_text(service.ledger_retention))?;
     writeln!(f, "max_inflated = \"{}\"", service.max_inflated)?;
     writeln!(f, "max_record = \"{}\"", service.max_record)
 }

@@ -14,6 +14,10 @@ pub(super) const MAX_INFLATED: ByteSize = ByteSize::mebibytes(1024);
 /// The default of `service.max_record`.
 pub(super) const MAX_RECORD: ByteSize = ByteSize::mebibytes(1);
 
+const DAY: u64 = 86_400;
+/// The default of `service.ledger_retention`: the longest that SQS keeps a message.
+const LEDGER_RETENTION: Duration = Duration::from_secs(14 * DAY);
+
 /// Reads `[service]`; every key has a default.
 pub(super) fn service(section: &mut Section<'_, '_>) -> Service {
     let size = |from: u64| Size(ByteSize::new(from)..=ByteSize::mebibytes(1 << 20));
@@ -43,14 +47,13 @@ pub(super) fn service(section: &mut Section<'_, '_>) -> Service {
             Size(ByteSize::new(1 << 10)..=ByteSize::mebibytes(1024)),
             MAX_RECORD,
         ),
+        hash_objects: section.get_or("hash_objects", Flag, false),
+        ledger_retention: section.get_or(
+            "ledger_retention",
+            Span::seconds(3600, 3650 * DAY),
+            LEDGER_RETENTION,
+        ),
     };
-    if let Some(hash) = section.get("hash_objects", Flag).filter(|hash| hash.value) {
-        section.scope.findings.error(
-            hash.place,
-            "`service.hash_objects = true` is not available in this version",
-            "leave it out, or set it to false",
-        );
-    }
     judge_limits(section, &service);
     service
 }

@@ -37,6 +37,7 @@ pub(super) fn settings(service: &config::Service, until_empty: bool) -> Settings
         max_receive: service.max_receive,
         max_inflated: service.max_inflated.bytes(),
         max_record: bytes(service.max_record),
+        hash_objects: service.hash_objects,
         until_empty,
     }
 }

@@ -93,8 +93,8 @@ fn each_mistake_has_one_error_with_its_remedy() {
             "9:15: `service.max_receive` is out of range",
         ),
         (
-            "[service]\nhash_objects = true\n",
-            "9:16: `service.hash_objects = true` is not available in this version",
+            "[service]\nledger_retention = \"1m\"\n",
+            "9:20: `service.ledger_retention` is out of range (it must be a duration from \"1h\" to \"3650d\")",
         ),
         (
             "[service]\nmax_record = \"2MiB\"\nmax_inflated = \"1MiB\"\nmemory = \"1GiB\"\n",

@@ -1,0 +1,109 @@
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
+use trailsift_core::{Known, Ledger, LedgerError, ObjectId, Settlement};
+
+use crate::metrics::PipelineMetrics;
+
+/// How long the ledger may take to answer.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// How long it is left alone after it has failed.
+const PAUSE: Duration = Duration::from_secs(10);
+/// How often a ledger that goes on failing is reported anew.
+const REPORT_EVERY: Duration = Duration::from_secs(300);
+
+/// The ledger as the pipeline uses it: asked where it can answer, done without where it cannot.
+///
+/// Forgetting costs duplicates, waiting costs the service. So nothing here fails and nothing waits
+/// for longer than a few seconds; but while the ledger is not used, metric and log say so.
+#[derive(Debug)]
+pub(crate) struct Books {
+    ledger: Option<Arc<dyn Ledger>>,
+    trouble: Mutex<Option<Trouble>>,
+    metrics: PipelineMetrics,
+}
+
+#[derive(Debug)]
+struct Trouble {
+    /// Nobody asks before this.
+    until: Instant,
+    reported: Instant,
+}
+
+impl Books {
+    /// Without a ledger every delivery is the first one.
+    pub(crate) fn new(ledger: Option<Arc<dyn Ledger>>, metrics: PipelineMetrics) -> Self {
+        metrics.ledger_degraded.set(i64::from(ledger.is_none()));
+        Self { ledger, trouble: Mutex::new(None), metrics }
+    }
+
+    /// What is known of the object; nothing, where the ledger cannot say.
+    pub(crate) async fn recall(&self, object: &ObjectId) -> Known {
+        let Some(ledger) = self.ledger() else { return Known::default() };
+        let answer = timeout(PATIENCE, ledger.recall(object)).await;
+        self.judge("recall", answer).unwrap_or_default()
+    }
+
+    /// Notes that the sink has acknowledged what it was owed below this place in the file.
+    pub(crate) async fn acknowledged(&self, object: &ObjectId, sink: &str, below: u64) {
+        let Some(ledger) = self.ledger() else { return };
+        let answer = timeout(PATIENCE, ledger.acknowledged(object, sink, below)).await;
+        self.judge("acknowledged", answer);
+    }
+
+    /// Notes the end of the work on the object.
+    pub(crate) async fn settled(&self, object: &ObjectId, settlement: &Settlement) {
+        let Some(ledger) = self.ledger() else { return };
+        let answer = timeout(PATIENCE, ledger.settled(object, settlement)).await;
+        self.judge("settled", answer);
+    }
+
+    /// The ledger, unless it has just failed.
+    fn ledger(&self) -> Option<&dyn Ledger> {
+        let ledger = self.ledger.as_deref()?;
+        let left_alone = self.trouble().as_ref().is_some_and(|t| Instant::now() < t.until);
+        (!left_alone).then_some(ledger)
+    }
+
+    fn judge<T>(
+        &self,
+        operation: &str,
+        answer: Result<Result<T, LedgerError>, tokio::time::error::Elapsed>,
+    ) -> Option<T> {
+        let error = match answer {
+            Ok(Ok(value)) => {
+                if self.trouble().take().is_some() {
+                    self.metrics.ledger_degraded.set(0);
+                    tracing::info!("the ledger works again");
+                }
+                return Some(value);
+            }
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "no answer in time".to_owned(),
+        };
+        self.metrics.ledger_errors.with_label_values(&[operation]).inc();
+        self.metrics.ledger_degraded.set(1);
+        let now = Instant::now();
+        let mut trouble = self.trouble();
+        let due = |trouble: &Trouble| now.duration_since(trouble.reported) >= REPORT_EVERY;
+        let reported = match trouble.as_ref() {
+            Some(known) if !due(known) => known.reported,
+            _ => {
+                tracing::warn!(
+                    operation,
+                    error = %error.escape_debug(),
+                    "the ledger cannot be used: nothing is lost, but what is delivered again \
+                     meanwhile is sent again"
+                );
+                now
+            }
+        };
+        *trouble = Some(Trouble { until: now + PAUSE, reported });
+        None
+    }
+
+    fn trouble(&self) -> MutexGuard<'_, Option<Trouble>> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
