@@ -8,7 +8,9 @@ use crate::metrics::PipelineMetrics;
 
 /// How long the ledger may take to answer.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// How long it is left alone after it has failed.
+/// A failure that took longer than this costs more than it is worth to ask again at once.
+const SLOW: Duration = Duration::from_millis(100);
+/// How long the ledger is left alone after a slow failure.
 const PAUSE: Duration = Duration::from_secs(10);
 /// How often a ledger that goes on failing is reported anew.
 const REPORT_EVERY: Duration = Duration::from_secs(300);
@@ -41,37 +43,35 @@ impl Books {
     /// What is known of the object; nothing, where the ledger cannot say.
     pub(crate) async fn recall(&self, object: &ObjectId) -> Known {
         let Some(ledger) = self.ledger() else { return Known::default() };
-        let answer = timeout(PATIENCE, ledger.recall(object)).await;
-        self.judge("recall", answer).unwrap_or_default()
+        self.ask("recall", ledger.recall(object)).await.unwrap_or_default()
     }
 
     /// Notes that the sink has acknowledged what it was owed below this place in the file.
     pub(crate) async fn acknowledged(&self, object: &ObjectId, sink: &str, below: u64) {
         let Some(ledger) = self.ledger() else { return };
-        let answer = timeout(PATIENCE, ledger.acknowledged(object, sink, below)).await;
-        self.judge("acknowledged", answer);
+        self.ask("acknowledged", ledger.acknowledged(object, sink, below)).await;
     }
 
     /// Notes the end of the work on the object.
     pub(crate) async fn settled(&self, object: &ObjectId, settlement: &Settlement) {
         let Some(ledger) = self.ledger() else { return };
-        let answer = timeout(PATIENCE, ledger.settled(object, settlement)).await;
-        self.judge("settled", answer);
+        self.ask("settled", ledger.settled(object, settlement)).await;
     }
 
-    /// The ledger, unless it has just failed.
+    /// The ledger, unless it has just failed slowly.
     fn ledger(&self) -> Option<&dyn Ledger> {
         let ledger = self.ledger.as_deref()?;
         let left_alone = self.trouble().as_ref().is_some_and(|t| Instant::now() < t.until);
         (!left_alone).then_some(ledger)
     }
 
-    fn judge<T>(
+    async fn ask<T>(
         &self,
         operation: &str,
-        answer: Result<Result<T, LedgerError>, tokio::time::error::Elapsed>,
+        question: impl Future<Output = Result<T, LedgerError>>,
     ) -> Option<T> {
-        let error = match answer {
+        let asked = Instant::now();
+        let error = match timeout(PATIENCE, question).await {
             Ok(Ok(value)) => {
                 if self.trouble().take().is_some() {
                     self.metrics.ledger_degraded.set(0);
@@ -99,7 +99,8 @@ impl Books {
                 now
             }
         };
-        *trouble = Some(Trouble { until: now + PAUSE, reported });
+        let until = if now.duration_since(asked) < SLOW { now } else { now + PAUSE };
+        *trouble = Some(Trouble { until, reported });
         None
     }
 
