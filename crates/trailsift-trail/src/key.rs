@@ -20,7 +20,8 @@ pub enum KeyClass<'k> {
 /// They are claims: whoever may write to the bucket chooses them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TrailKey<'k> {
-    /// What stands before `AWSLogs`, without the slash between them; empty if nothing does.
+    /// What stands before `AWSLogs`, without the slash between them; empty if nothing does. Ends with
+    /// a slash itself where the trail's was configured with one.
     pub prefix: &'k str,
     /// The organization's id (`o-…`), on an organization trail.
     pub organization: Option<&'k str>,
@@ -83,7 +84,8 @@ impl LogKind {
 ///
 /// The layout is matched from the right, since the prefix is free text that may itself contain
 /// `AWSLogs`. A key with an empty, `.` or `..` segment or a control character is foreign wherever
-/// that stands. The kind's folder decides, the file name must only look like a JSON file: archives
+/// that stands, but for one empty segment in front of `AWSLogs`: that is how CloudTrail writes for a
+/// trail whose prefix was configured with a slash at its end (`logs//AWSLogs/…`). The kind's folder decides, the file name must only look like a JSON file: archives
 /// are re-packed, and a name that is new to us must not cost an event.
 pub fn classify(key: &str) -> KeyClass<'_> {
     if key.ends_with('/') {
@@ -96,11 +98,7 @@ pub fn classify(key: &str) -> KeyClass<'_> {
 }
 
 fn trail_key(key: &str) -> Option<TrailKey<'_>> {
-    let suspicious = |segment: &str| matches!(segment, "" | "." | "..");
-    if key.len() > MAX_KEY_BYTES
-        || key.chars().any(char::is_control)
-        || key.split('/').any(suspicious)
-    {
+    if key.len() > MAX_KEY_BYTES || key.chars().any(char::is_control) {
         return None;
     }
     let (rest, file) = key.rsplit_once('/')?;
@@ -112,6 +110,13 @@ fn trail_key(key: &str) -> Option<TrailKey<'_>> {
     let (rest, account) = rest.rsplit_once('/')?;
     let (prefix, organization) = before_account(rest)?;
 
+    let is_suspicious = |path: &str| path.split('/').any(|it| matches!(it, "" | "." | ".."));
+    let (before, behind) = key.split_at(prefix.len());
+    let before = before.strip_suffix('/').unwrap_or(before);
+    let behind = behind.strip_prefix('/').unwrap_or(behind);
+    if !prefix.is_empty() && is_suspicious(before) || is_suspicious(behind) {
+        return None;
+    }
     let kind = LogKind::of_folder(folder);
     let fits = account.len() == 12
         && account.bytes().all(|byte| byte.is_ascii_digit())
@@ -208,6 +213,16 @@ mod tests {
     }
 
     #[test]
+    fn f38_a_trails_prefix_may_end_with_a_slash() {
+        assert_eq!(parts(&layout("logs//AWSLogs/", "CloudTrail")).prefix, "logs/");
+        assert_eq!(parts(&layout("a/b c//AWSLogs/o-a1b2c3d4e5/", "CloudTrail")).prefix, "a/b c/");
+        assert_eq!(parts(&layout("AWSLogs//AWSLogs/", "CloudTrail")).prefix, "AWSLogs/");
+        assert_eq!(parts(&layout("/AWSLogs/", "CloudTrail")).prefix, "");
+        // Evidence, but also its digests: whatever the kind.
+        assert_eq!(parts(&layout("logs//AWSLogs/", "CloudTrail-Digest")).kind, LogKind::Digest);
+    }
+
+    #[test]
     fn the_folder_names_the_kind() {
         for (folder, kind) in [
             ("CloudTrail", LogKind::CloudTrail),
@@ -242,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_else_is_foreign() {
+    fn f38_everything_else_is_foreign() {
         let long = layout(&format!("{}/AWSLogs/", "p".repeat(1024)), "CloudTrail");
         for key in [
             "",
@@ -256,11 +271,26 @@ mod tests {
             &layout("AWSLogs/x/", "CloudTrail"),
             &layout("o-a1b2c3d4e5/", "CloudTrail"),
             &layout("AWSLogs/x/o-a1b2c3d4e5/", "CloudTrail"),
-            &layout("/AWSLogs/", "CloudTrail"),
-            &layout("a//AWSLogs/", "CloudTrail"),
+            &layout("//AWSLogs/", "CloudTrail"),
+            &layout("a///AWSLogs/", "CloudTrail"),
+            &layout("a//b/AWSLogs/", "CloudTrail"),
+            &layout("/a/AWSLogs/", "CloudTrail"),
+            &layout("a//AWSLogs/AWSLogs/", "CloudTrail"),
+            &layout("AWSLogs//", "CloudTrail"),
+            &layout("AWSLogs//o-a1b2c3d4e5/", "CloudTrail"),
+            &layout("AWSLogs/o-a1b2c3d4e5//", "CloudTrail"),
+            &layout("AWSLogs/", "/CloudTrail"),
+            &layout("AWSLogs/", "CloudTrail/"),
+            &layout("AWSLogs/", ""),
+            "AWSLogs/111122223333/CloudTrail//2025/11/22/a.json.gz",
+            "AWSLogs/111122223333/CloudTrail/us-east-1/2025/11/22//a.json.gz",
             &layout("../AWSLogs/", "CloudTrail"),
+            &layout("..//AWSLogs/", "CloudTrail"),
+            &layout(".//AWSLogs/", "CloudTrail"),
+            &layout("AWSLogs/", ".."),
             &layout("a/./AWSLogs/", "CloudTrail"),
             &layout("a\nb/AWSLogs/", "CloudTrail"),
+            &layout("a\u{7f}//AWSLogs/", "CloudTrail"),
             &layout("AWSLogs/", "CloudTrail/extra"),
             &long,
             "AWSLogs/11112222333/CloudTrail/us-east-1/2025/11/22/a.json.gz",
@@ -286,7 +316,7 @@ mod tests {
 
         #[test]
         fn the_parts_make_up_the_key_again(
-            prefix in "([a-zA-Z0-9 é_-]{1,8}/){0,3}",
+            prefix in "([a-zA-Z0-9 é_-]{1,8}/){0,3}/?",
             organization in proptest::option::of("o-[a-z0-9]{10,32}"),
             account in "[0-9]{12}",
             region in "[a-z]{2}-[a-z]{4,9}-[1-9]",
@@ -297,7 +327,7 @@ mod tests {
                 "{prefix}AWSLogs/{between}{account}/CloudTrail/{region}/{year:04}/{month:02}/{day:02}/{FILE}"
             );
             let parts = parts(&key);
-            prop_assert_eq!(parts.prefix, prefix.trim_end_matches('/'));
+            prop_assert_eq!(parts.prefix, prefix.strip_suffix('/').unwrap_or(&prefix));
             prop_assert_eq!(parts.organization, organization.as_deref());
             prop_assert_eq!((parts.account, parts.region), (&*account, &*region));
             prop_assert_eq!((parts.date, parts.file), ((year, month, day), FILE));

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod claims;
 mod event_time;
 mod key;
 mod notification;
@@ -11,4 +12,7 @@ pub use notification::{
     Control, EntryFault, Notification, NotificationFault, Notified, NotifiedObject, Shape,
     bucket_name_is_legal, decode,
 };
-pub use sift::{Counts, FaultyRecord, Found, ObjectFault, Progress, SiftLimits, Sifter};
+pub use sift::{
+    Counts, FaultyRecord, Found, MultiMember, ObjectFault, Progress, SiftLimits, Sifter, Trailing,
+    Traits,
+};

@@ -5,6 +5,7 @@ mod judge;
 mod key;
 mod scalar;
 mod split;
+mod traits;
 mod window;
 
 use std::fmt;
@@ -18,6 +19,10 @@ use inflate::{InflateFault, Inflater, Step};
 use judge::Judge;
 use split::{ElementKind, Event, SplitFault, Splitter};
 use window::{PREFIX, Window};
+
+pub use traits::{MultiMember, Trailing, Traits};
+
+use crate::claims::Claims;
 
 /// What one object may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,6 +98,12 @@ pub struct Counts {
     pub filtered: u64,
     /// Elements that cannot be read.
     pub quarantined: u64,
+    /// Selected records whose `eventVersion` is not 1.x.
+    pub unknown_major: u64,
+    /// Selected records whose `recipientAccountId` is not the account that the key names.
+    pub other_account: u64,
+    /// Selected records whose `awsRegion` is not the region that the key names.
+    pub other_region: u64,
 }
 
 /// Reads one object: inflates it, splits its `Records`, selects.
@@ -171,6 +182,22 @@ impl Sifter {
             sha256: None,
             outcome: None,
         }
+    }
+
+    /// Compares the selected records with what the object's (decoded) key says, and counts those that
+    /// differ. Call it before the first feed.
+    #[must_use]
+    pub fn with_key(mut self, key: &str) -> Self {
+        self.judge.compare_with(Claims::of_key(key));
+        self
+    }
+
+    /// What to do with several compressed streams in a row; without it they are rejected. Call it
+    /// before the first feed.
+    #[must_use]
+    pub fn with_multi_member(mut self, multi_member: MultiMember) -> Self {
+        self.inflater.set_multi_member(multi_member);
+        self
     }
 
     /// Takes the SHA-256 of the inflated bytes on the way. Call it before the first feed.
@@ -269,6 +296,11 @@ impl Sifter {
         Counts { stored, inflated, ..self.counts }
     }
 
+    /// How the object is stored, as far as it was read.
+    pub fn traits(&self) -> Traits {
+        Traits { has_mark: self.splitter.has_mark(), ..self.inflater.traits() }
+    }
+
     /// The SHA-256 of all inflated bytes, as `gzip -dc` writes them, where it was asked for and the
     /// stream was read and verified to its end: also of a document that broke a rule.
     pub fn sha256(&self) -> Option<[u8; 32]> {
@@ -324,11 +356,14 @@ impl Sifter {
         let record = self.window.span(start, end).filter(|_| !self.is_too_large(length));
         let found = match (record, kind) {
             (Some(record), ElementKind::Object) => match self.judge.judge(record) {
-                Ok(routes) if routes.is_empty() => {
+                Ok((routes, _)) if routes.is_empty() => {
                     self.counts.filtered += 1;
                     return;
                 }
-                Ok(routes) => {
+                Ok((routes, odd)) => {
+                    self.counts.unknown_major += u64::from(odd.unknown_major);
+                    self.counts.other_account += u64::from(odd.other_account);
+                    self.counts.other_region += u64::from(odd.other_region);
                     let bytes = Bytes::copy_from_slice(record);
                     Found::Record(Record { index, bytes, routes })
                 }

@@ -7,6 +7,8 @@ use flate2::{Decompress, FlushDecompress, Status};
 use trailsift_core::Reason;
 use zstd::stream::raw::{DParameter, Decoder, Operation};
 
+use super::traits::{MultiMember, Traits};
+
 /// What a step did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
@@ -38,8 +40,10 @@ enum Codec {
     Plain,
     Gzip(Box<Decompress>),
     Zstd(Box<Decoder<'static>>),
-    /// The compressed stream is over; nothing may follow.
+    /// A compressed stream is over; another one may only follow where that is allowed.
     Over,
+    /// Zeros pad the object; nothing else may follow.
+    Padding,
 }
 
 /// One object's inflater.
@@ -47,6 +51,8 @@ pub(super) struct Inflater {
     input: VecDeque<Bytes>,
     is_ended: bool,
     codec: Codec,
+    multi_member: MultiMember,
+    traits: Traits,
     /// The codec may still hold output for which there was no room.
     has_more: bool,
     /// What the codec said after it had written what came before.
@@ -62,12 +68,23 @@ impl Inflater {
             input: VecDeque::new(),
             is_ended: false,
             codec: Codec::Unknown,
+            multi_member: MultiMember::Reject,
+            traits: Traits::default(),
             has_more: false,
             failed: None,
             stored: 0,
             inflated: 0,
             max_inflated,
         }
+    }
+
+    pub(super) fn set_multi_member(&mut self, multi_member: MultiMember) {
+        self.multi_member = multi_member;
+    }
+
+    /// How the object is stored, but for what only the inflated bytes show.
+    pub(super) fn traits(&self) -> Traits {
+        self.traits
     }
 
     pub(super) fn feed(&mut self, stored: Bytes) {
@@ -128,7 +145,12 @@ impl Inflater {
                     None => return Ok(Step::NeedInput),
                 },
                 Codec::Plain => return Ok(self.copy(out)),
-                Codec::Over => return self.beyond(),
+                Codec::Over => match self.beyond()? {
+                    Beyond::Codec(codec) => self.codec = codec,
+                    Beyond::NeedInput => return Ok(Step::NeedInput),
+                    Beyond::End => return Ok(Step::End),
+                },
+                Codec::Padding => return self.padding(),
                 Codec::Gzip(_) | Codec::Zstd(_) if is_starved => {
                     if !self.is_ended {
                         return Ok(Step::NeedInput);
@@ -226,24 +248,22 @@ impl Inflater {
     }
 
     /// What the object is, from its first bytes: neither its name nor its headers are asked.
-    fn sniff(&self) -> Result<Option<Codec>, InflateFault> {
+    fn sniff(&mut self) -> Result<Option<Codec>, InflateFault> {
         let Some((bytes, count)) = self.peek::<MAGIC>() else { return Ok(None) };
         let codec = match &bytes[..count] {
             [] => {
                 let detail = "the object has no bytes".into();
                 return Err(InflateFault { reason: Reason::EmptyObject, detail });
             }
-            [0x1F, 0x8B, ..] => Codec::Gzip(Box::new(Decompress::new_gzip(15))),
-            [0x28, 0xB5, 0x2F, 0xFD, descriptor, window] if zstd_window(*descriptor, *window) => {
-                return Err(unsupported(ZSTD_WINDOW));
-            }
-            [0x28, 0xB5, 0x2F, 0xFD, ..] => Codec::Zstd(Box::new(zstd_decoder()?)),
+            [0x1F, 0x8B, ..] => gzip_codec(),
+            [0x28, 0xB5, 0x2F, 0xFD, ..] => zstd_codec(&bytes[..count])?,
             [0x1F] | [0x28] | [0x28, 0xB5] | [0x28, 0xB5, 0x2F] => {
                 return Err(truncated(self.stored));
             }
             [0x50..=0x5F, 0x2A, 0x4D, 0x18, ..] => {
-                let detail = "the object begins with a skippable zstd frame".into();
-                return Err(InflateFault { reason: Reason::GzipTrailingMember, detail });
+                self.traits.has_members = true;
+                self.admit_members("the object begins with a skippable zstd frame")?;
+                zstd_codec(&bytes[..count])?
             }
             [b'B', b'Z', b'h', b'1'..=b'9', ..] => return Err(unsupported("bzip2")),
             [0xFD, b'7', b'z', b'X', b'Z', 0x00] => return Err(unsupported("xz")),
@@ -258,24 +278,82 @@ impl Inflater {
             }
             _ => Codec::Plain,
         };
+        self.traits.is_plain = matches!(codec, Codec::Plain);
+        self.traits.is_zstd = matches!(codec, Codec::Zstd(_));
         Ok(Some(codec))
     }
 
-    /// Behind the end of the compressed stream.
-    fn beyond(&self) -> Result<Step, InflateFault> {
-        let Some((bytes, count)) = self.peek::<4>() else { return Ok(Step::NeedInput) };
-        let what = match &bytes[..count] {
-            [] => return Ok(Step::End),
-            [0x1F, 0x8B, ..] => "another gzip member",
-            [0x28, 0xB5, 0x2F, 0xFD] => "another zstd frame",
-            [0x50..=0x5F, 0x2A, 0x4D, 0x18] => "a skippable zstd frame",
-            _ => "garbage",
+    /// Behind the end of a compressed stream.
+    fn beyond(&mut self) -> Result<Beyond, InflateFault> {
+        let Some((bytes, count)) = self.peek::<MAGIC>() else { return Ok(Beyond::NeedInput) };
+        let (what, is_member) = match &bytes[..count] {
+            [] => return Ok(Beyond::End),
+            [0x1F, 0x8B, ..] => ("another gzip member", !self.traits.is_zstd),
+            [0x28, 0xB5, 0x2F, 0xFD, ..] => ("another zstd frame", self.traits.is_zstd),
+            [0x50..=0x5F, 0x2A, 0x4D, 0x18, ..] => ("a skippable zstd frame", self.traits.is_zstd),
+            _ => ("garbage", false),
         };
-        Err(InflateFault {
-            reason: Reason::GzipTrailingMember,
-            detail: format!("{what} follows the compressed stream"),
-        })
+        if is_member {
+            self.traits.has_members = true;
+        } else {
+            self.traits.has_garbage = true;
+        }
+        let fault = format!("{what} follows the compressed stream");
+        if !is_member && bytes[0] != 0 {
+            return Err(trailing(&fault));
+        }
+        self.admit_members(&fault)?;
+        Ok(Beyond::Codec(match is_member {
+            true if self.traits.is_zstd => zstd_codec(&bytes[..count])?,
+            true => gzip_codec(),
+            false => Codec::Padding,
+        }))
     }
+
+    /// Whether more than one compressed stream may be read.
+    fn admit_members(&mut self, fault: &str) -> Result<(), InflateFault> {
+        match self.multi_member {
+            MultiMember::Reject => return Err(trailing(fault)),
+            MultiMember::Flag => self.traits.is_suspect = true,
+            MultiMember::Accept => {}
+        }
+        Ok(())
+    }
+
+    /// Zeros, to the end.
+    fn padding(&mut self) -> Result<Step, InflateFault> {
+        while let Some(chunk) = self.input.pop_front() {
+            if chunk.iter().any(|byte| *byte != 0) {
+                return Err(trailing("garbage follows the zeros behind the compressed stream"));
+            }
+        }
+        Ok(if self.is_ended { Step::End } else { Step::NeedInput })
+    }
+}
+
+/// What stands behind the end of a compressed stream.
+enum Beyond {
+    Codec(Codec),
+    NeedInput,
+    End,
+}
+
+fn gzip_codec() -> Codec {
+    Codec::Gzip(Box::new(Decompress::new_gzip(15)))
+}
+
+/// The codec for a frame that begins with these bytes.
+fn zstd_codec(start: &[u8]) -> Result<Codec, InflateFault> {
+    match start {
+        [0x28, 0xB5, 0x2F, 0xFD, descriptor, window] if zstd_window(*descriptor, *window) => {
+            Err(unsupported(ZSTD_WINDOW))
+        }
+        _ => Ok(Codec::Zstd(Box::new(zstd_decoder()?))),
+    }
+}
+
+fn trailing(detail: &str) -> InflateFault {
+    InflateFault { reason: Reason::GzipTrailingMember, detail: detail.into() }
 }
 
 fn truncated(stored: u64) -> InflateFault {

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use memchr::memmem::Finder;
-use serde::de::IgnoredAny;
 use trailsift_core::{Reason, RecordFault, RouteSet, Selection};
+
+use crate::claims::{Claims, Oddities};
 
 /// Rejects by search what cannot be selected, and has the rest judged.
 #[derive(Debug)]
 pub(super) struct Judge {
     selection: Arc<dyn Selection>,
+    claims: Claims,
     literals: Vec<Finder<'static>>,
     escape: Finder<'static>,
     /// The characters of the literals, by their code; those beyond ASCII share the last place.
@@ -24,24 +26,31 @@ impl Judge {
             spells[usize::from(*byte).min(128)] = true;
         }
         let literals = literals.iter().map(|literal| Finder::new(literal).into_owned()).collect();
-        Self { selection, literals, escape: Finder::new(br"\u").into_owned(), spells }
+        let claims = Claims::default();
+        Self { selection, claims, literals, escape: Finder::new(br"\u").into_owned(), spells }
     }
 
-    /// The routes that want the record, which goes from `{` to `}` and balances.
+    /// What the records are compared with.
+    pub(super) fn compare_with(&mut self, claims: Claims) {
+        self.claims = claims;
+    }
+
+    /// The routes that want the record, which goes from `{` to `}` and balances; and what is odd
+    /// about it if one does.
     ///
     /// # Errors
     /// If the selection might have wanted it but cannot judge it, or wants it malformed.
-    pub(super) fn judge(&self, record: &[u8]) -> Result<RouteSet, RecordFault> {
+    pub(super) fn judge(&self, record: &[u8]) -> Result<(RouteSet, Oddities), RecordFault> {
         if !self.may_match(record) {
-            return Ok(RouteSet::EMPTY);
+            return Ok((RouteSet::EMPTY, Oddities::default()));
         }
         let routes = self.selection.select(record)?;
-        if !routes.is_empty() {
-            // A selection reads strictly by contract. What leaves is checked here all the same:
-            // wanted records are few, and a malformed one would break its consumers.
-            well_formed(record)?;
+        if routes.is_empty() {
+            return Ok((routes, Oddities::default()));
         }
-        Ok(routes)
+        // A selection reads strictly by contract. What leaves is checked here all the same: wanted
+        // records are few, and a malformed one would break its consumers.
+        Ok((routes, self.look_through(record)?))
     }
 
     /// Whether the record holds a literal, as it is or escaped. Errs only towards yes.
@@ -60,21 +69,18 @@ impl Judge {
         });
         code.is_none_or(|code: usize| self.spells[code.min(128)])
     }
-}
 
-/// Whether this is one JSON value in UTF-8. Neither recursion nor a limit of depth.
-fn well_formed(record: &[u8]) -> Result<(), RecordFault> {
-    let fault = |reason, detail| Err(RecordFault { reason, detail });
-    let text = match std::str::from_utf8(record) {
-        Ok(text) => text,
-        Err(error) => {
+    /// What is odd about the record, which must be one JSON object in UTF-8. Neither recursion nor
+    /// a limit of depth.
+    fn look_through(&self, record: &[u8]) -> Result<Oddities, RecordFault> {
+        let fault = |reason, detail| RecordFault { reason, detail };
+        let text = std::str::from_utf8(record).map_err(|error| {
             let at = error.valid_up_to();
-            return fault(Reason::InvalidUtf8, format!("not UTF-8 at byte {at} of the record"));
-        }
-    };
-    match serde_json::from_str::<IgnoredAny>(text) {
-        Ok(_) => Ok(()),
-        Err(error) => fault(Reason::RecordSyntax, format!("not JSON: {error} of the record")),
+            fault(Reason::InvalidUtf8, format!("not UTF-8 at byte {at} of the record"))
+        })?;
+        let not_json =
+            |error| fault(Reason::RecordSyntax, format!("not JSON: {error} of the record"));
+        self.claims.compare(text).map_err(not_json)
     }
 }
 

@@ -101,11 +101,17 @@ pub(super) struct Splitter {
     offset: u64,
     state: State,
     records: Records,
+    has_mark: bool,
 }
 
 impl Splitter {
     pub(super) fn new() -> Self {
-        Self { offset: 0, state: State::Mark(0), records: Records::Ahead }
+        Self { offset: 0, state: State::Mark(0), records: Records::Ahead, has_mark: false }
+    }
+
+    /// Whether the document begins with a byte order mark.
+    pub(super) fn has_mark(&self) -> bool {
+        self.has_mark
     }
 
     /// How many bytes are looked at.
@@ -184,6 +190,7 @@ impl Splitter {
             (State::Mark(read), _) => {
                 if *read < 3 && byte == BYTE_ORDER_MARK[*read] {
                     *read += 1;
+                    self.has_mark = *read == BYTE_ORDER_MARK.len();
                     return Ok(true);
                 }
                 if !matches!(*read, 0 | 3) {

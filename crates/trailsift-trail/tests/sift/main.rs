@@ -1,6 +1,8 @@
 //! The sifter against the catalogue of faults, against serde_json, and against itself.
 
+mod damage;
 mod faults;
+mod members;
 mod oracle;
 mod streams;
 mod support;

@@ -9,7 +9,7 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use trailsift_core::{Reason, RecordFault, RouteSet, Selection};
-use trailsift_trail::{Counts, Found, ObjectFault, Progress, SiftLimits, Sifter};
+use trailsift_trail::{Counts, Found, ObjectFault, Progress, SiftLimits, Sifter, Traits};
 
 pub(crate) const WANTED: &str = "codeguru-reviewer.amazonaws.com";
 pub(crate) const LIMITS: SiftLimits =
@@ -120,11 +120,12 @@ impl<'de> Deserialize<'de> for Text {
 }
 
 /// What a sifter made of an object.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Sifted {
     pub(crate) result: Result<Progress, ObjectFault>,
     pub(crate) found: Vec<Found>,
     pub(crate) counts: Counts,
+    pub(crate) traits: Traits,
 }
 
 impl Sifted {
@@ -150,7 +151,15 @@ pub(crate) fn sift_with<'a>(
     selection: Arc<dyn Selection>,
     chunks: impl IntoIterator<Item = &'a [u8]>,
 ) -> Sifted {
-    let mut sifter = Sifter::new(limits, selection);
+    sift_by(Sifter::new(limits, selection), limits, chunks)
+}
+
+/// Lets this sifter, made with these limits, work on an object in chunks.
+pub(crate) fn sift_by<'a>(
+    mut sifter: Sifter,
+    limits: SiftLimits,
+    chunks: impl IntoIterator<Item = &'a [u8]>,
+) -> Sifted {
     let mut found = Vec::new();
     let mut chunks = chunks.into_iter();
     let result = loop {
@@ -173,7 +182,7 @@ pub(crate) fn sift_with<'a>(
     assert_eq!(counts.seen, counts.selected + counts.filtered + counts.quarantined);
     let records = found.iter().filter(|found| matches!(found, Found::Record(_))).count() as u64;
     assert_eq!((records, found.len() as u64 - records), (counts.selected, counts.quarantined));
-    Sifted { result, found, counts }
+    Sifted { result, found, counts, traits: sifter.traits() }
 }
 
 pub(crate) fn sift(stored: &[u8]) -> Sifted {
