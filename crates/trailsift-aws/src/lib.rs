@@ -6,6 +6,8 @@ mod s3;
 mod sqs;
 #[cfg(test)]
 mod test_server;
+#[cfg(test)]
+mod tls_tests;
 
 pub use connector::{Account, AccountSettings, Connector};
 pub use s3::S3Store;

@@ -30,6 +30,8 @@ pub enum StoreFault {
     EndAfter(usize),
     /// The body yields this many bytes, then nothing more, for ever.
     StallAfter(usize),
+    /// The body yields all of its bytes, then an [`StoreError::ChecksumMismatch`].
+    WrongChecksum,
     /// The body yields `bytes` at a time, each time after waiting for `every`.
     Drip {
         /// The size of a drop.
@@ -113,7 +115,7 @@ impl MemoryStore {
         lock(&self.state).bucket(bucket).versioned = true;
     }
 
-    /// Makes the bucket belong to this account: requests that expect another are denied.
+    /// Makes the bucket belong to this account: requests that expect another are refused.
     pub fn owned_by(&self, bucket: &str, account: &str) {
         lock(&self.state).bucket(bucket).owner = Some(account.to_owned());
     }
@@ -219,7 +221,8 @@ impl State {
         if let (Some(owner), Some(expected)) = (&bucket.owner, &file.expected_owner)
             && owner != expected
         {
-            return Err(StoreError::Denied(format!("AccessDenied: {file}")));
+            let (expected, message) = (expected.clone(), format!("AccessDenied: {file}"));
+            return Err(StoreError::WrongOwner { expected, message });
         }
         let versions = bucket.objects.get(&file.key).map_or(&[][..], Vec::as_slice);
         let version = match &file.version_id {
@@ -253,6 +256,7 @@ fn etag(bytes: &[u8]) -> String {
 enum End {
     Clean,
     Broken,
+    Mismatched,
     Stalled,
 }
 
@@ -272,6 +276,11 @@ fn body(bytes: Bytes, chunk_size: usize, pause: Option<Duration>, end: End) -> B
         End::Broken => chunks
             .chain(stream::once(async {
                 Err(StoreError::Interrupted("connection reset by the script".to_owned()))
+            }))
+            .boxed(),
+        End::Mismatched => chunks
+            .chain(stream::once(async {
+                Err(StoreError::ChecksumMismatch("another checksum by the script".to_owned()))
             }))
             .boxed(),
         End::Stalled => chunks.chain(stream::pending()).boxed(),
@@ -318,6 +327,7 @@ impl ObjectStore for MemoryStore {
             Some(StoreFault::BreakAfter(at)) => body(cut(at), chunk_size, None, End::Broken),
             Some(StoreFault::EndAfter(at)) => body(cut(at), chunk_size, None, End::Clean),
             Some(StoreFault::StallAfter(at)) => body(cut(at), chunk_size, None, End::Stalled),
+            Some(StoreFault::WrongChecksum) => body(rest, chunk_size, None, End::Mismatched),
             Some(StoreFault::Drip { bytes, every }) => {
                 body(rest, bytes.max(1), Some(every), End::Clean)
             }

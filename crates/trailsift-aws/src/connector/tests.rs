@@ -6,6 +6,8 @@ use crate::test_server::{
     Answer, PATIENCE, QUEUE_URL, TestServer, retrying_sdk_config, sdk_config, settings,
 };
 
+mod credentials;
+
 const ATTRIBUTES: &str = r#"{"Attributes":{"VisibilityTimeout":"30"}}"#;
 const ROLE: &str = "arn:aws:iam::111122223333:role/trailsift";
 

@@ -4,6 +4,10 @@ use futures::TryStreamExt;
 use super::*;
 use crate::test_server::{Answer, Request, TestServer};
 
+mod network;
+mod owner;
+mod region;
+
 const ETAG: &str = "\"9b2cf535f27731c974343645a3985328\"";
 
 fn file() -> LogFile {

@@ -185,6 +185,40 @@ async fn a_receive_asks_for_the_lease_that_it_reports() {
 }
 
 #[tokio::test]
+async fn messages_that_are_incomplete_are_counted_and_those_that_can_be_settled_handed_on() {
+    let message = r#"{"Messages":[
+        {"MessageId":"m1","ReceiptHandle":"r1","Body":"b","Attributes":{"ApproximateReceiveCount":"3"}},
+        {"MessageId":"m2","ReceiptHandle":"r2","Body":"without attributes"},
+        {"MessageId":"m3","ReceiptHandle":"r3","Body":"without the count","Attributes":{}},
+        {"MessageId":"m4","Body":"no receipt"},
+        {"ReceiptHandle":"r5","Body":"no id"},
+        {"MessageId":"m6","ReceiptHandle":"r6"}]}"#;
+    let server = TestServer::start([Answer::new(200, ATTRIBUTES), Answer::new(200, message)]).await;
+    let queue = server.account().await.queue;
+    assert_eq!(queue.incomplete(), Incomplete::default());
+    for round in 1..=2 {
+        let messages = queue.receive(10, Duration::ZERO).await.expect("an answer");
+        let counts: Vec<_> = messages.iter().map(|message| message.receive_count).collect();
+        assert_eq!(counts, [3, 1, 1]);
+        assert_eq!(queue.incomplete(), Incomplete { left: 3 * round, bare: 2 * round });
+    }
+}
+
+#[tokio::test]
+async fn a_signature_of_another_time_is_no_denial_and_names_the_remedy() {
+    for message in [
+        "Signature expired: 20240506T070809Z is now earlier than 20240506T075809Z",
+        "Signature not yet current: 20240506T070809Z is still later than 20240506T060809Z",
+    ] {
+        let answer = error(403, "com.amazonaws.sqs#InvalidSignatureException", None, message);
+        let server = TestServer::start([answer]).await;
+        let found = server.account().await.queue.status().await.expect_err("refused");
+        assert_eq!(kind(&found), "unavailable", "{found}");
+        assert!(found.to_string().contains("synchronise it (NTP)"), "{found}");
+    }
+}
+
+#[tokio::test]
 async fn a_receive_needs_the_queues_settings_first() {
     let denied = error(403, "AccessDeniedException", Some("AccessDenied"), "no");
     let server = TestServer::start([denied]).await;

@@ -65,7 +65,7 @@ pub async fn object_store(factory: &dyn StoreFactory) -> Report {
     check!(a_delete_marker_is_a_deleted_version, versioned: true);
     check!(a_deleted_version_is_told_apart_from_a_missing_object, versioned: true);
     check!(the_right_owner_may_be_expected, versioned: false);
-    check!(another_owner_is_denied needs Gap::ExpectedOwnerIgnored);
+    check!(another_owner_is_proved needs Gap::ExpectedOwnerIgnored);
     report
 }
 
@@ -248,11 +248,11 @@ async fn the_right_owner_may_be_expected(bucket: &dyn BucketUnderTest) -> Checke
     Ok(())
 }
 
-async fn another_owner_is_denied(bucket: &dyn BucketUnderTest) -> Checked {
+async fn another_owner_is_proved(bucket: &dyn BucketUnderTest) -> Checked {
     bucket.put(KEY, content(10)).await;
     let mut file = file(bucket, KEY);
     file.expected_owner = Some("999999999999".to_owned());
     let answer = bucket.port().open(&file, None).await;
-    ensure!(matches!(answer, Err(StoreError::Denied(_))), "{answer:?}");
+    ensure!(matches!(answer, Err(StoreError::WrongOwner { .. })), "{answer:?}");
     Ok(())
 }
