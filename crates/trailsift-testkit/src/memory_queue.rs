@@ -189,6 +189,12 @@ impl MemoryQueue {
         lock(&self.shared.state).history.clone()
     }
 
+    /// Tells every event to `watcher` as it happens, for histories of more than this queue. It must
+    /// not call the queue.
+    pub fn watch(&self, watcher: impl FnMut(&QueueEvent) + Send + 'static) {
+        lock(&self.shared.state).watcher = Some(Box::new(watcher));
+    }
+
     /// Waits until the queue holds no message, visible or in flight. Put a timeout around it.
     pub async fn until_empty(&self) {
         loop {

@@ -113,12 +113,16 @@ impl Held {
     }
 }
 
+/// Is told every event as it happens.
+pub(super) type Watcher = Box<dyn FnMut(&QueueEvent) + Send>;
+
 pub(super) struct State {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) entry_faults: HashMap<MessageId, VecDeque<QueueError>>,
     pub(super) deleted: Vec<MessageId>,
     pub(super) dead_letters: Vec<DeadLetter>,
     pub(super) history: Vec<RecordedEvent>,
+    pub(super) watcher: Option<Watcher>,
     settings: QueueSettings,
     order: Option<fastrand::Rng>,
     messages: BTreeMap<u64, Held>,
@@ -134,6 +138,7 @@ impl State {
             deleted: Vec::new(),
             dead_letters: Vec::new(),
             history: Vec::new(),
+            watcher: None,
             order: settings.shuffle.map(fastrand::Rng::with_seed),
             settings,
             messages: BTreeMap::new(),
@@ -143,6 +148,9 @@ impl State {
     }
 
     pub(super) fn record(&mut self, event: QueueEvent) {
+        if let Some(watcher) = &mut self.watcher {
+            watcher(&event);
+        }
         self.history.push(RecordedEvent { at: Instant::now(), event });
     }
 
@@ -271,16 +279,11 @@ impl State {
             .iter()
             .find(|(_, held)| held.receipt.as_ref() == Some(receipt) && !held.is_visible(now))
             .map(|(number, _)| *number);
-        match number.and_then(|number| self.messages.get_mut(&number)) {
-            Some(held) => Ok(held),
-            None => {
-                self.history.push(RecordedEvent {
-                    at: now,
-                    event: QueueEvent::Stale { op, receipt: receipt.clone() },
-                });
-                Err(QueueError::LeaseLost("the message is not in flight under it".to_owned()))
-            }
+        if number.is_none() {
+            self.record(QueueEvent::Stale { op, receipt: receipt.clone() });
         }
+        let lost = || QueueError::LeaseLost("the message is not in flight under it".to_owned());
+        number.and_then(|number| self.messages.get_mut(&number)).ok_or_else(lost)
     }
 
     pub(super) fn extend(&mut self, receipt: &Receipt, by: Duration) -> Result<(), QueueError> {

@@ -175,3 +175,18 @@ async fn a_shuffled_queue_is_the_same_for_the_same_seed() {
     assert_eq!(order(1).await, order(1).await);
     assert_ne!(order(1).await, order(2).await);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_watcher_is_told_what_the_history_has() {
+    let queue = MemoryQueue::new();
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let watcher = Arc::clone(&told);
+    queue.watch(move |event| lock(&watcher).push(event.clone()));
+    queue.send("a");
+    let message = queue.receive(1, Duration::ZERO).await.unwrap().remove(0);
+    queue.delete(std::slice::from_ref(&message.receipt)).await.unwrap()[0].as_ref().unwrap();
+    queue.extend(&message.receipt, Duration::from_secs(1)).await.unwrap_err();
+    let history: Vec<_> = queue.history().into_iter().map(|recorded| recorded.event).collect();
+    assert_eq!((*lock(&told)).len(), 4);
+    assert_eq!(*lock(&told), history);
+}
