@@ -391,28 +391,24 @@ fn cloudtrail(members: &Members<'_>) -> Result<Notified, String> {
     if keys.is_empty() {
         return Err("its s3ObjectKey is empty".to_owned());
     }
+    // One name for all: if it is bad, repeating it with each key would take more than linear space.
+    let bucket = legal_bucket(bucket).map_err(|(_, detail)| detail)?;
     let objects = keys.into_iter().map(|key| {
-        let key = members::text(key).map_err(|detail| EntryFault {
-            reason: Reason::BadNotification,
-            bucket: Some(bucket.clone()),
-            key: None,
-            detail: format!("an s3ObjectKey is {detail}"),
-        })?;
-        let names = legal_bucket(bucket.clone()).and_then(|it| Ok((it, not_empty(key.clone())?)));
-        match names {
-            Ok((bucket, key)) => Ok(NotifiedObject {
-                bucket,
-                key,
-                version_id: None,
-                etag: None,
-                size: None,
-                event_time: None,
-            }),
-            Err((reason, detail)) => {
-                let (bucket, key) = (Some(bucket.clone()), Some(key));
-                Err(EntryFault { reason, bucket, key, detail })
-            }
-        }
+        let fault = |key, detail| {
+            let (reason, bucket) = (Reason::BadNotification, Some(bucket.clone()));
+            EntryFault { reason, bucket, key, detail }
+        };
+        let key = members::text(key)
+            .map_err(|detail| fault(None, format!("an s3ObjectKey is {detail}")))?;
+        let key = not_empty(key).map_err(|(_, detail)| fault(Some(String::new()), detail))?;
+        Ok(NotifiedObject {
+            bucket: bucket.clone(),
+            key,
+            version_id: None,
+            etag: None,
+            size: None,
+            event_time: None,
+        })
     });
     let objects = objects.collect();
     Ok(Notified { shape: Shape::CloudTrail, objects, ignored: 0 })
