@@ -121,3 +121,17 @@ pub enum QueueError {
     #[error("the queue is unavailable: {0}")]
     Unavailable(String),
 }
+
+impl QueueError {
+    /// The word for it in metric labels: a closed set.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::LeaseLost(_) => "lease_lost",
+            Self::NotFound(_) => "not_found",
+            Self::Denied(_) => "access_denied",
+            Self::Throttled(_) => "throttled",
+            Self::Rejected(_) => "rejected",
+            Self::Unavailable(_) => "unavailable",
+        }
+    }
+}
