@@ -13,12 +13,14 @@ mod health;
 mod lease;
 mod listener;
 mod metrics;
+mod notes;
 mod object;
 mod obligation;
 mod patience;
 mod quarantine;
 mod service;
 mod turns;
+mod watched;
 mod worker;
 
 pub use admission::{AllowedBucket, AllowedKeys};

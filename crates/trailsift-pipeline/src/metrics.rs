@@ -6,6 +6,8 @@ use prometheus::{
 };
 use serde::Serialize;
 
+use crate::watched::PortMetrics;
+
 /// What the pipeline counts. Labels are account names from the configuration and words from closed
 /// sets: nothing that a file or a message says ever becomes a label.
 ///
@@ -28,8 +30,12 @@ pub struct PipelineMetrics {
     pub(crate) event_lag: Histogram,
     pub(crate) resumes: IntCounter,
     pub(crate) panics: IntCounter,
+    pub(crate) ports: PortMetrics,
     pub(crate) ledger_degraded: IntGauge,
     pub(crate) ledger_errors: IntCounterVec,
+    pub(crate) files_noted: IntCounterVec,
+    pub(crate) gzip_trailing: IntCounterVec,
+    pub(crate) mismatches: IntCounterVec,
 }
 
 /// From half a second to an hour and a half, doubling: the time from S3's event to our acknowledgement.
@@ -125,6 +131,7 @@ impl PipelineMetrics {
                 "trailsift_panics_total",
                 "Workers that panicked: a bug. The message was given back.",
             )?,
+            ports: PortMetrics::register(registry)?,
             ledger_degraded: add(
                 registry,
                 IntGauge::with_opts(Opts::new(
@@ -136,6 +143,21 @@ impl PipelineMetrics {
                 "trailsift_ledger_errors_total",
                 "Calls of the ledger that failed or did not answer in time.",
                 &["operation"],
+            )?,
+            files_noted: counters(
+                "trailsift_files_noted_total",
+                "Files that were read although something about them is unusual.",
+                &["account", "note"],
+            )?,
+            gzip_trailing: counters(
+                "trailsift_gzip_trailing_total",
+                "Files in which something follows the first compressed stream: a member, or garbage.",
+                &["kind"],
+            )?,
+            mismatches: counters(
+                "trailsift_mismatches_total",
+                "Selected records whose account or region is not the one that their file's key names.",
+                &["account", "field"],
             )?,
         })
     }

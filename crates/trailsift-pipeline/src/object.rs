@@ -6,7 +6,7 @@ use trailsift_core::{
     Disposition, Known, LogFile, ObjectId, Reason, Revision, Settlement, Source, StoreError,
 };
 use trailsift_trail::{
-    Counts, Found, NotifiedObject, ObjectFault, Progress, SiftLimits, Sifter, event_time,
+    Counts, Found, NotifiedObject, ObjectFault, Progress, SiftLimits, Sifter, Traits, event_time,
 };
 
 use crate::admission::{Admission, admit};
@@ -101,6 +101,7 @@ struct Read {
     counts: Counts,
     fault: Option<ObjectFault>,
     sha256: Option<[u8; 32]>,
+    traits: Traits,
     times: Times,
     from: Provenance,
 }
@@ -171,6 +172,8 @@ impl Lane {
         if !matches!(outcome, Outcome::Retry { .. }) {
             self.object_attempts.settled(&file);
             self.count_records(&read.counts);
+            let was_read = read.fault.is_none() || read.counts.seen > 0;
+            self.note(&file, read.traits, &read.counts, was_read);
             self.enter(&read).await;
         }
         outcome
@@ -315,14 +318,17 @@ impl Lane {
             let detail = format!("the object's {size} bytes exceed max_inflated before inflation");
             let fault = ObjectFault { reason: Reason::TooLarge, detail, data: Bytes::new() };
             let (counts, times) = (Counts::default(), Times::default());
-            return Ok(Read { counts, fault: Some(fault), sha256: None, times, from });
+            let (traits, fault) = (Traits::default(), Some(fault));
+            return Ok(Read { counts, fault, sha256: None, traits, times, from });
         }
         let limits = SiftLimits {
             max_inflated: shared.settings.max_inflated,
             max_record: shared.settings.max_record,
             max_held: shared.budget.held_bytes,
         };
-        let mut sifter = Sifter::new(limits, Arc::clone(&self.account.selection));
+        let mut sifter = Sifter::new(limits, Arc::clone(&self.account.selection))
+            .with_key(&file.key)
+            .with_multi_member(shared.settings.multi_member);
         if shared.settings.hash_objects {
             sifter = sifter.with_sha256();
         }
@@ -368,7 +374,8 @@ impl Lane {
             self.deliver(found, &from, origin).await?;
             let fault = fault.or_else(|| bad.fault());
             let (counts, sha256) = (sifter.counts(), sifter.sha256());
-            return Ok(Read { counts, fault, sha256, times, from });
+            let traits = sifter.traits();
+            return Ok(Read { counts, fault, sha256, traits, times, from });
         }
     }
 

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use trailsift_core::{
     Clock, Ledger, LogFile, MessageId, ObjectStore, Queue, QueueError, QueueStatus, Selection, Sink,
 };
+use trailsift_trail::MultiMember;
 
 use crate::acker::Acker;
 use crate::admission::AllowedBucket;
@@ -25,6 +26,7 @@ use crate::listener::listen;
 use crate::metrics::PipelineMetrics;
 use crate::quarantine::Quarantine;
 use crate::turns::Turns;
+use crate::watched::watched;
 
 /// How often each required sink is asked whether it is well. Decides readiness alone.
 const SINK_CHECK_INTERVAL: Duration = Duration::from_secs(30);
@@ -56,6 +58,8 @@ pub struct Settings {
     pub max_inflated: u64,
     /// A record beyond this many bytes is parked.
     pub max_record: usize,
+    /// What becomes of a file of more than one compressed stream.
+    pub multi_member: MultiMember,
     /// Whether the ledger gets the SHA-256 of each file's inflated bytes.
     pub hash_objects: bool,
     /// End once every queue is empty and everything is settled.
@@ -349,6 +353,7 @@ async fn run_account(
     reached: watch::Sender<bool>,
     stop: CancellationToken,
 ) -> AccountEnded {
+    let account = watched(account, &shared.metrics.ports);
     let name = account.name.clone();
     let mut last_error = "no answer yet".to_owned();
     let connecting = connect(&account, &shared, &mut last_error);
@@ -409,6 +414,7 @@ async fn connect(
             );
         }
         shared.health.set(&part(account), Some(text.clone()));
+        shared.metrics.ports.reachable.with_label_values(&[&account.name]).set(0);
         *last_error = text;
         if shared.settings.until_empty && Instant::now() >= give_up {
             return None;
@@ -427,6 +433,7 @@ fn note_queue(account: &Account, status: &QueueStatus, shared: &Shared) {
         "listening"
     );
     shared.health.set(&part(account), None);
+    shared.metrics.ports.reachable.with_label_values(&[&account.name]).set(1);
     match status.max_receive_count {
         None => tracing::warn!(
             account = account.name,
@@ -457,6 +464,7 @@ fn part(account: &Account) -> String {
 impl Lane {
     pub(crate) fn well(&self) {
         self.shared.health.set(&part(&self.account), None);
+        self.shared.metrics.ports.reachable.with_label_values(&[&self.account.name]).set(1);
     }
 
     pub(crate) fn ill(&self, error: &QueueError) {
@@ -467,5 +475,6 @@ impl Lane {
             "nothing received: trying on"
         );
         self.shared.health.set(&part(&self.account), Some(text));
+        self.shared.metrics.ports.reachable.with_label_values(&[&self.account.name]).set(0);
     }
 }

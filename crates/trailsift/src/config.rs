@@ -24,6 +24,8 @@ mod units;
 
 use std::path::Path;
 
+use trailsift_trail::MultiMember;
+
 pub use findings::{Findings, Severity};
 pub use model::{
     Account, AllowedAccounts, AllowedBucket, BatchConfig, Config, FileConfig, HeaderValue,
@@ -54,6 +56,8 @@ pub struct Loaded {
 pub struct SiftConfig {
     /// At least one.
     pub routes: Vec<RouteSpec>,
+    /// What becomes of a file of more than one compressed stream.
+    pub multi_member: MultiMember,
     /// A file that inflates beyond this is bad.
     pub max_inflated: ByteSize,
     /// A record beyond this is bad.
@@ -97,11 +101,11 @@ pub fn load_for_sift(path: &Path) -> Result<SiftConfig, Box<Findings>> {
     let mut findings = Findings::default();
     let sources = files::sources(path, &[Role::Main], &findings);
     let draft = Draft::read_for_sift(&sources, &findings);
-    let (max_inflated, max_record) = (draft.service.max_inflated, draft.service.max_record);
+    let Service { multi_member, max_inflated, max_record, .. } = draft.service;
     let routes = resolve::route_specs(draft.routes, &findings);
     findings.settle();
     match findings.errors() {
-        0 => Ok(SiftConfig { routes, max_inflated, max_record }),
+        0 => Ok(SiftConfig { routes, multi_member, max_inflated, max_record }),
         _ => Err(Box::new(findings)),
     }
 }
@@ -111,6 +115,7 @@ impl SiftConfig {
     pub fn built_in() -> Self {
         Self {
             routes: vec![RouteSpec::codeguru_reviewer()],
+            multi_member: MultiMember::Reject,
             max_inflated: service::MAX_INFLATED,
             max_record: service::MAX_RECORD,
         }

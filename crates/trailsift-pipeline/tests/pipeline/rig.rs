@@ -20,6 +20,7 @@ use trailsift_route::{Format, RouteSpec, Routes};
 use trailsift_testkit::{
     FixedClock, MemoryLedger, MemoryQueue, MemoryStore, QueueSettings, ScriptedSink,
 };
+use trailsift_trail::MultiMember;
 
 pub(crate) const BUCKET: &str = "org-trail";
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
@@ -73,6 +74,7 @@ impl Rig {
                 max_inflated: 1 << 30,
                 max_record: 1 << 20,
                 hash_objects: false,
+                multi_member: MultiMember::Reject,
                 until_empty: false,
             },
             redrive: false,

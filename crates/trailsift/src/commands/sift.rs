@@ -57,6 +57,7 @@ pub(super) fn sift(args: &SiftArgs, global: &GlobalArgs) -> anyhow::Result<Exit>
     })?;
     let sieve = object::Sieve {
         selection: Arc::new(routes),
+        multi_member: config.multi_member,
         limits: SiftLimits {
             max_inflated: config.max_inflated.bytes(),
             max_record: usize::try_from(config.max_record.bytes()).unwrap_or(usize::MAX),

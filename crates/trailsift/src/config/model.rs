@@ -6,6 +6,7 @@ use std::time::Duration;
 use trailsift_pipeline::Budget;
 use trailsift_route::{Format, RouteSpec};
 use trailsift_sinks::{BodyShape, Compression};
+use trailsift_trail::MultiMember;
 
 use super::ByteSize;
 
@@ -42,6 +43,8 @@ pub struct Service {
     pub startup_timeout: Duration,
     /// How many attempts a failing object gets, 1 or more.
     pub max_receive: u32,
+    /// What becomes of a file of more than one compressed stream.
+    pub multi_member: MultiMember,
     /// A file that inflates beyond this is quarantined.
     pub max_inflated: ByteSize,
     /// A record beyond this is quarantined; not above `max_inflated`.

@@ -3,6 +3,7 @@
 use std::fmt::{self, Display, Write};
 
 use trailsift_route::{Condition, RouteSpec, Value};
+use trailsift_trail::MultiMember;
 
 use super::units::duration_text;
 use super::{
@@ -49,6 +50,7 @@ fn service(f: &mut impl Write, service: &Service) -> fmt::Result {
     writeln!(f, "max_receive = {}", service.max_receive)?;
     writeln!(f, "hash_objects = {}", service.hash_objects)?;
     writeln!(f, "ledger_retention = \"{}\"", duration_text(service.ledger_retention))?;
+    writeln!(f, "multi_member = \"{}\"", multi_member(service.multi_member))?;
     writeln!(f, "max_inflated = \"{}\"", service.max_inflated)?;
     writeln!(f, "max_record = \"{}\"", service.max_record)
 }
@@ -148,6 +150,14 @@ fn sink(f: &mut impl Write, name: &str, config: &SinkConfig) -> fmt::Result {
         batch.events, batch.bytes
     )?;
     writeln!(f, "retry = {{ deadline = \"{}\" }}", duration_text(config.retry.deadline))
+}
+
+const fn multi_member(multi_member: MultiMember) -> &'static str {
+    match multi_member {
+        MultiMember::Reject => "reject",
+        MultiMember::Flag => "flag",
+        MultiMember::Accept => "accept",
+    }
 }
 
 const fn compression(compression: Compression) -> &'static str {

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use trailsift_trail::MultiMember;
+
 use super::findings::At;
 use super::kinds::{FilePath, Flag, Integer, OneOf, Parsed, Size, Span};
 use super::names::NAME;
@@ -17,6 +19,10 @@ pub(super) const MAX_RECORD: ByteSize = ByteSize::mebibytes(1);
 const DAY: u64 = 86_400;
 /// The default of `service.ledger_retention`: the longest that SQS keeps a message.
 const LEDGER_RETENTION: Duration = Duration::from_secs(14 * DAY);
+
+/// The words of `service.multi_member`.
+pub(super) const MULTI_MEMBER: [(&str, MultiMember); 3] =
+    [("reject", MultiMember::Reject), ("flag", MultiMember::Flag), ("accept", MultiMember::Accept)];
 
 /// Reads `[service]`; every key has a default.
 pub(super) fn service(section: &mut Section<'_, '_>) -> Service {
@@ -41,6 +47,11 @@ pub(super) fn service(section: &mut Section<'_, '_>) -> Service {
             Duration::from_secs(60),
         ),
         max_receive: section.get_or("max_receive", Integer(1..=1000), 5),
+        multi_member: section.get_or(
+            "multi_member",
+            OneOf { words: &MULTI_MEMBER, later: &[] },
+            MultiMember::Reject,
+        ),
         max_inflated: section.get_or("max_inflated", size(1 << 10), MAX_INFLATED),
         max_record: section.get_or(
             "max_record",

@@ -285,6 +285,26 @@ fn sift_needs_neither_accounts_nor_secrets() {
 }
 
 #[test]
+fn files_of_several_members_are_rejected_unless_the_service_says_otherwise() {
+    assert_eq!(config_of(ACCOUNT).service.multi_member, MultiMember::Reject);
+    for (word, meaning) in [
+        ("reject", MultiMember::Reject),
+        ("flag", MultiMember::Flag),
+        ("accept", MultiMember::Accept),
+    ] {
+        let text = format!("[service]\nmulti_member = \"{word}\"\n");
+        let config = config_of(&format!("{ACCOUNT}{text}"));
+        assert_eq!(config.service.multi_member, meaning);
+        assert_eq!(config_of(&config.to_string()), config);
+        let folder = folder(&[("trailsift.toml", &text)]);
+        assert_eq!(load_for_sift(folder.path()).expect("valid").multi_member, meaning);
+    }
+    let wrong = findings_of(&format!("{ACCOUNT}[service]\nmulti_member = \"allow\"\n"));
+    let expected = "must be \"reject\" or \"flag\" or \"accept\"";
+    assert!(wrong.len() == 1 && wrong[0].contains(expected), "{wrong:?}");
+}
+
+#[test]
 fn more_routes_than_a_set_holds_are_refused() {
     let mut text = format!("{ACCOUNT}[sink.s]\ntype = \"stdout\"\n");
     for number in 0..65 {

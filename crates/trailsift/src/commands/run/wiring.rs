@@ -38,6 +38,7 @@ pub(super) fn settings(service: &config::Service, until_empty: bool) -> Settings
         max_inflated: service.max_inflated.bytes(),
         max_record: bytes(service.max_record),
         hash_objects: service.hash_objects,
+        multi_member: service.multi_member,
         until_empty,
     }
 }

@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use trailsift_core::Selection;
-use trailsift_trail::{FaultyRecord, Found, ObjectFault, Progress as Sifting, SiftLimits, Sifter};
+use trailsift_trail::{
+    FaultyRecord, Found, MultiMember, ObjectFault, Progress as Sifting, SiftLimits, Sifter,
+};
 
 use super::human;
 use super::order::Turn;
@@ -35,6 +37,7 @@ pub(super) enum Shape {
 #[derive(Clone)]
 pub(super) struct Sieve {
     pub(super) selection: Arc<dyn Selection>,
+    pub(super) multi_member: MultiMember,
     pub(super) limits: SiftLimits,
     pub(super) shape: Shape,
 }
@@ -77,7 +80,8 @@ struct OneFile<'a, 't> {
 
 impl OneFile<'_, '_> {
     fn read(&mut self, mut from: impl Read, chunk: usize) -> io::Result<()> {
-        let mut sifter = Sifter::new(self.sieve.limits, Arc::clone(&self.sieve.selection));
+        let mut sifter = Sifter::new(self.sieve.limits, Arc::clone(&self.sieve.selection))
+            .with_multi_member(self.sieve.multi_member);
         let mut inflated = 0;
         let result = loop {
             match sifter.run() {
