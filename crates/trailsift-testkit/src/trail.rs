@@ -3,6 +3,7 @@
 //! [`Fleet`] is a whole bucket: trail files of several accounts and regions under several prefixes,
 //! and beside them the digests, Insight files, foreign objects and damaged files that a real one
 //! collects. [`TrailFile`] is one file of any size, for tests and benches that need no bucket.
+//! [`Patchwork`] makes files that inflate to gigabytes, in moments.
 //!
 //! The same specification gives the same bytes, whenever and wherever it runs. Every selected
 //! record is known by its exact bytes: a test compares, it does not re-parse.
@@ -13,10 +14,12 @@ mod file;
 mod fleet;
 mod identity;
 mod key;
+mod patchwork;
 mod reviewer;
 
 pub use file::{FileSpec, TrailFile};
 pub use fleet::{Expected, Fleet, FleetSpec, Nature, TrailObject};
+pub use patchwork::{Patch, Patchwork};
 
 /// The event source that the generator's answer selects: trailsift's built-in route.
 pub const SELECTED_SOURCE: &str = "codeguru-reviewer.amazonaws.com";

@@ -4,8 +4,8 @@ use std::ops::Range;
 use flate2::{Compression, GzBuilder};
 
 use super::calls::{self, Call, Scene};
-use super::key::timestamp;
-use super::{reviewer, uuid};
+use super::key::{Delivery, timestamp};
+use super::{alphanumeric, reviewer, uuid};
 
 /// What one trail file is to hold.
 #[derive(Clone, Debug)]
@@ -35,6 +35,17 @@ impl Default for FileSpec {
             region: "us-east-1".to_owned(),
             delivered: super::EPOCH,
         }
+    }
+}
+
+impl FileSpec {
+    /// The key under which CloudTrail would deliver the file, below `prefix`: that is empty or ends
+    /// in a slash. Files of different seeds have different keys.
+    pub fn key(&self, prefix: &str) -> String {
+        let Self { account, region, delivered: at, .. } = self;
+        let delivery = Delivery { prefix, organization: None, account, region, at: *at };
+        let unique = alphanumeric(&mut fastrand::Rng::with_seed(self.seed), 16);
+        delivery.key("CloudTrail", &unique)
     }
 }
 

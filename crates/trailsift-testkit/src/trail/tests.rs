@@ -155,3 +155,31 @@ fn a_file_without_selected_records_can_be_had() {
     let spec = FileSpec { selected_one_in: 0, records: 2_000, ..FileSpec::default() };
     assert!(TrailFile::generate(&spec).selected.is_empty());
 }
+
+#[test]
+fn a_file_is_delivered_under_a_key_of_its_own() {
+    let spec = FileSpec { seed: 1, ..FileSpec::default() };
+    let key = spec.key("logs/");
+    assert!(key.starts_with("logs/AWSLogs/111122223333/CloudTrail/us-east-1/2026/01/15/"), "{key}");
+    assert!(matches!(classify(&key), KeyClass::Trail(parts) if parts.kind == LogKind::CloudTrail));
+    assert_ne!(key, FileSpec { seed: 2, ..spec }.key("logs/"));
+}
+
+#[test]
+fn a_patchwork_is_one_member_of_everything_that_was_pushed() {
+    let file = TrailFile::generate(&FileSpec { records: 2_000, ..FileSpec::default() });
+    let once = Patch::new(&file.json).unwrap();
+    let filler = Patch::new(&vec![b' '; 1 << 20]).unwrap();
+    let mut patchwork = Patchwork::default();
+    let mut expected = Vec::new();
+    for _ in 0..3 {
+        patchwork.push(&filler);
+        patchwork.push(&once);
+        patchwork.push(&Patch::new(b"").unwrap());
+        expected.extend(std::iter::repeat_n(b' ', 1 << 20));
+        expected.extend_from_slice(&file.json);
+    }
+    assert_eq!(patchwork.inflated(), expected.len() as u64);
+    let (json, rest) = inflate(&patchwork.finish()).unwrap();
+    assert!(json == expected && rest == 0);
+}
