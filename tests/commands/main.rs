@@ -1,6 +1,9 @@
-//! The commands that need no AWS, as a user runs them: the real binary, its exit codes, its output.
+//! The real binary as a user runs it, without LocalStack: its exit codes, its output, and the service
+//! against a little AWS of its own.
 
+mod aws;
 mod check;
+mod platform;
 mod run;
 mod sift;
 

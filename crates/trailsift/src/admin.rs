@@ -20,7 +20,7 @@ use trailsift_pipeline::Health;
 
 /// How many connections are served at once; one more ends the oldest. Clients that never finish a
 /// request can so not keep a probe waiting.
-const CONNECTIONS: usize = 64;
+pub(crate) const CONNECTIONS: usize = 64;
 /// How long a client may take to send its request's head: against clients that never finish it.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a connection may last in all.
@@ -136,6 +136,33 @@ mod tests {
         assert!(unready.contains(r#"{"ready":false,"reasons":{"sink siem":"401"}}"#), "{unready}");
         assert!(ask(address, "/metrics").await.contains("trailsift_lease_extensions_total 0"));
         assert!(ask(address, "/other").await.starts_with("HTTP/1.1 404"));
+    }
+
+    #[tokio::test]
+    async fn an_endless_request_is_refused_and_probes_are_answered_meanwhile() {
+        let listener = bind("127.0.0.1:0".parse().expect("an address")).await.expect("binds");
+        let address = listener.local_addr().expect("bound");
+        let mut server = JoinSet::new();
+        server.spawn(serve(listener, Registry::new(), Health::default()));
+        for part in ["X: y\r\n".repeat(50_000), "x".repeat(500_000)] {
+            let mut stream = TcpStream::connect(address).await.expect("it listens");
+            stream.write_all(b"GET /livez HTTP/1.1\r\n").await.expect("it reads");
+            // It hangs up in the middle; how soon that is felt is up to the kernel.
+            drop(stream.write_all(part.as_bytes()).await);
+            let mut answer = Vec::new();
+            let read = timeout(Duration::from_secs(60), stream.read_to_end(&mut answer)).await;
+            drop(read.expect("it does not wait for the end"));
+            assert!(!answer.starts_with(b"HTTP/1.1 200"), "{}", answer.escape_ascii());
+            assert!(ask(address, "/livez").await.starts_with("HTTP/1.1 200"));
+        }
+        // A body is neither wanted nor waited for.
+        let mut stream = TcpStream::connect(address).await.expect("it listens");
+        let head = b"POST /livez HTTP/1.1\r\nContent-Length: 1000000000000\r\n\r\n";
+        stream.write_all(head).await.expect("it reads");
+        let mut answer = [0; 12];
+        let read = timeout(Duration::from_secs(60), stream.read_exact(&mut answer)).await;
+        read.expect("at once").expect("an answer");
+        assert_eq!(&answer, b"HTTP/1.1 405");
     }
 
     #[tokio::test]

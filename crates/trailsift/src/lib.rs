@@ -4,4 +4,6 @@ mod admin;
 pub mod cli;
 pub mod commands;
 pub mod config;
+mod descriptors;
 pub mod logging;
+mod memory;

@@ -1,13 +1,25 @@
 //! Logs: to standard error, for standard output belongs to events.
 
+use std::borrow::Cow;
+use std::fmt::{self, Debug};
 use std::io::{IsTerminal, stderr};
 
+use serde_json::Value;
+use tracing::field::{Field, Visit};
+use tracing::{Event, Subscriber};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt;
-use tracing_subscriber::fmt::format::debug_fn;
+use tracing_subscriber::fmt::format::{Writer, debug_fn};
+use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::cli::LogFormat;
+
+/// The most that is shown of one value, in bytes. Keys and bodies are as long as their senders like;
+/// everything that we say ourselves is shorter.
+const LONGEST_VALUE: usize = 8 * 1024;
 
 /// Starts logging. `verbose` counts the `-v`; the variable `RUST_LOG`, if it is set and legal,
 /// decides instead. Does nothing where logging was started before.
@@ -21,13 +33,10 @@ pub fn init(format: LogFormat, verbose: u8) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr);
     let started = match format {
-        // serde_json escapes every control character.
-        LogFormat::Json => {
-            builder.json().flatten_event(true).with_span_list(false).finish().try_init()
-        }
+        LogFormat::Json => builder.event_format(JsonLine).finish().try_init(),
         LogFormat::Text => {
             let fields = debug_fn(|writer, field, value| {
-                let value = escaped(&format!("{value:?}"));
+                let value = escaped(&shortened(&format!("{value:?}")));
                 match field.name() {
                     "message" => write!(writer, "{value}"),
                     name => write!(writer, "{name}={value}"),
@@ -40,6 +49,96 @@ pub fn init(format: LogFormat, verbose: u8) {
     if started.is_err() {
         tracing::debug!("logging is already set up");
     }
+}
+
+/// One JSON object per event: `timestamp`, `level`, the event's own fields, `target`.
+struct JsonLine;
+
+impl<S, N> FormatEvent<S, N> for JsonLine
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        _: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut timestamp = String::new();
+        SystemTime.format_time(&mut Writer::new(&mut timestamp))?;
+        let metadata = event.metadata();
+        let mut line = Members(String::new());
+        line.put("timestamp", &Value::from(timestamp));
+        line.put("level", &Value::from(metadata.level().as_str()));
+        event.record(&mut line);
+        line.put("target", &Value::from(metadata.target()));
+        writeln!(writer, "{{{}}}", line.0)
+    }
+}
+
+/// The members of a JSON object, written one after the other.
+struct Members(String);
+
+impl Members {
+    fn put(&mut self, name: &str, value: &Value) {
+        if !self.0.is_empty() {
+            self.0.push(',');
+        }
+        let member = format!("{}:{value}", Value::from(name));
+        for c in member.chars() {
+            // JSON lets pass what a terminal may obey: DEL, the C1 controls, changes of direction.
+            if c.is_control() || is_bidi_control(c) {
+                self.0.push_str(&format!("\\u{:04x}", u32::from(c)));
+            } else {
+                self.0.push(c);
+            }
+        }
+    }
+
+    fn put_text(&mut self, field: &Field, text: &str) {
+        self.put(name(field), &Value::from(shortened(text).as_ref()));
+    }
+}
+
+/// A field that is named like a keyword has a prefix in the source only.
+fn name(field: &Field) -> &'static str {
+    field.name().strip_prefix("r#").unwrap_or(field.name())
+}
+
+impl Visit for Members {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.put_text(field, &format!("{value:?}"));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.put_text(field, value);
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.put(name(field), &value.into());
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.put(name(field), &value.into());
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.put(name(field), &value.into());
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.put(name(field), &value.into());
+    }
+}
+
+/// The text, or its beginning and how much is left out.
+fn shortened(text: &str) -> Cow<'_, str> {
+    if text.len() <= LONGEST_VALUE {
+        return text.into();
+    }
+    let end = text.floor_char_boundary(LONGEST_VALUE);
+    format!("{}… and {} bytes more", &text[..end], text.len() - end).into()
 }
 
 /// The text without control characters: text from outside must not be able to forge a line, or
@@ -63,6 +162,29 @@ fn is_bidi_control(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_json_line_is_one_object_whatever_its_text_holds() {
+        let mut line = Members(String::new());
+        let hostile = "a\n\"}{\"level\":\"ERROR\"}\u{1b}[2J\u{9b}1m\u{7f}\u{202e}é";
+        line.put("s3.key", &hostile.into());
+        line.put("index", &7.into());
+        let text = format!("{{{}}}", line.0);
+        let value: Value = serde_json::from_str(&text).expect("one object");
+        assert_eq!((value["s3.key"].as_str(), &value["index"]), (Some(hostile), &7.into()));
+        assert!(value.get("level").is_none());
+        assert!(!text.chars().any(|c| c.is_control() || is_bidi_control(c)), "{text}");
+    }
+
+    #[test]
+    fn a_long_value_is_shown_up_to_a_limit() {
+        let short = "é".repeat(LONGEST_VALUE / 2);
+        assert_eq!(shortened(&short), short);
+        let long = format!("x{}", "é".repeat(LONGEST_VALUE));
+        let shown = shortened(&long);
+        assert!(shown.ends_with("éé… and 8194 bytes more"), "{}", &shown[shown.len() - 40..]);
+        assert!(shown.len() < LONGEST_VALUE + 40);
+    }
 
     #[test]
     fn text_from_outside_stays_on_its_line() {

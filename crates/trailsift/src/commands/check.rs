@@ -5,6 +5,7 @@ use anyhow::Context;
 use super::{Exit, counted, put, say, show_findings};
 use crate::cli::{CheckArgs, GlobalArgs};
 use crate::config::{self, Config, Quarantine, SinkKind};
+use crate::memory::{self, Fit};
 
 /// Validates the configuration: what is wrong goes to standard error, a summary or the effective
 /// configuration to standard output.
@@ -24,6 +25,10 @@ pub(super) fn check(args: CheckArgs, global: &GlobalArgs) -> anyhow::Result<Exit
         }
     };
     show_findings(&loaded.warnings);
+    // It may be checked on another machine than it runs on, so this alone is no error.
+    if let Fit::Tight(why) | Fit::Above(why) = memory::fit(&loaded.config) {
+        say(&format!("warning: on this machine {why}"));
+    }
     let text = if args.print {
         loaded.config.to_string()
     } else {

@@ -18,6 +18,7 @@ use crate::admin;
 use crate::cli::{GlobalArgs, RunArgs};
 use crate::commands::{Exit, load_config};
 use crate::config::Config;
+use crate::descriptors;
 use crate::memory::{self, Fit};
 use signals::Signals;
 
@@ -29,7 +30,7 @@ const RUNTIME_END: Duration = Duration::from_millis(200);
 /// # Errors
 /// If it cannot start: a sink that cannot be made, an address that is taken.
 pub(super) fn run(args: &RunArgs, global: &GlobalArgs) -> anyhow::Result<Exit> {
-    let config = match load_config(global) {
+    let mut config = match load_config(global) {
         Ok(config) => config,
         Err(exit) => return Ok(exit),
     };
@@ -41,6 +42,23 @@ pub(super) fn run(args: &RunArgs, global: &GlobalArgs) -> anyhow::Result<Exit> {
             tracing::error!("configuration: {why}");
             return Ok(Exit::Usage);
         }
+    }
+    let open_files = descriptors::raise_limit();
+    let service = &mut config.service;
+    let workers = descriptors::affordable(
+        open_files,
+        service.workers,
+        config.accounts.len(),
+        config.sinks.len(),
+    );
+    if workers < service.workers {
+        tracing::warn!(
+            open_files,
+            workers,
+            wanted = service.workers,
+            "the limit of open files feeds fewer workers than `service.workers`: raise it (ulimit -n)"
+        );
+        service.workers = workers;
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let exit = runtime.block_on(serve(&config, args.until_empty));
