@@ -7,12 +7,19 @@ use trailsift_core::{Body, LogFile, ObjectStore, Resume, StoreError};
 
 use crate::metrics::PipelineMetrics;
 
+#[cfg(test)]
+mod tests;
+
 /// How often one read is resumed before it is given up.
 const RESUMES: u32 = 3;
 /// How long a body may send nothing before it counts as broken.
 const STALL: Duration = Duration::from_secs(30);
 /// How long one chunk (512 KiB, unless the object ends) may take: a body that drips is broken too.
 const FILL: Duration = Duration::from_secs(120);
+/// How long an object may keep its worker waiting for bytes altogether, whatever mends in between,
+const GRACE: Duration = Duration::from_secs(10 * 60);
+/// and a second more for each of these many bytes that have come.
+const BYTES_PER_SECOND: u64 = 16 << 10;
 /// The pause before the first resume; it doubles.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -26,6 +33,9 @@ pub(crate) struct Reading<'a> {
     resumes: u32,
     /// How many bytes came so far.
     offset: u64,
+    /// How long the body was waited for so far. What the bytes go through between two calls, sinks
+    /// among it, is no fault of the body's.
+    waited: Duration,
     /// The body came to its end; a stream must not be polled after that.
     ended: bool,
     pub(crate) size: Option<u64>,
@@ -48,6 +58,7 @@ impl<'a> Reading<'a> {
             body: open.body,
             resumes: 0,
             offset: 0,
+            waited: Duration::ZERO,
             ended: false,
             size: open.size,
             etag: open.etag,
@@ -61,13 +72,18 @@ impl<'a> Reading<'a> {
         let mut length = 0;
         let mut fill_by = Instant::now() + FILL;
         while length < wanted && !self.ended {
-            let give_up = fill_by.min(Instant::now() + STALL);
-            match timeout_at(give_up, self.body.next()).await {
+            let asked = Instant::now();
+            let give_up = fill_by.min(asked + STALL).min(asked + self.patience());
+            let came = timeout_at(give_up, self.body.next()).await;
+            self.waited += asked.elapsed();
+            match came {
                 Ok(Some(Ok(part))) => {
                     self.offset += part.len() as u64;
                     length += part.len();
                     parts.push(part);
                 }
+                // All of it came, and some of it is wrong: there is nothing to go on from.
+                Ok(Some(Err(error @ StoreError::ChecksumMismatch(_)))) => return Err(error),
                 Ok(Some(Err(error))) => self.resume(error).await?,
                 Ok(None) if self.size.is_some_and(|size| self.offset < size) => {
                     let short = format!("the body ended after {} bytes", self.offset);
@@ -75,6 +91,7 @@ impl<'a> Reading<'a> {
                 }
                 Ok(None) => self.ended = true,
                 Err(_) => {
+                    self.metrics.ports.body_timeouts.inc();
                     let slow = format!("the body stalled or dripped at byte {}", self.offset);
                     self.resume(StoreError::Interrupted(slow)).await?;
                     fill_by = Instant::now() + FILL;
@@ -84,9 +101,15 @@ impl<'a> Reading<'a> {
         Ok((!parts.is_empty()).then_some(parts))
     }
 
+    /// What is left of the object's deadline.
+    fn patience(&self) -> Duration {
+        let earned = Duration::from_secs(self.offset / BYTES_PER_SECOND);
+        (GRACE + earned).saturating_sub(self.waited)
+    }
+
     /// Goes on where the body broke off, of the very same object; or passes `broken` on.
     async fn resume(&mut self, mut broken: StoreError) -> Result<(), StoreError> {
-        while self.resumes < RESUMES {
+        while self.resumes < RESUMES && !self.patience().is_zero() {
             let Some(etag) = self.etag.clone() else { break };
             sleep(PAUSE * 2u32.pow(self.resumes)).await;
             self.resumes += 1;
@@ -95,6 +118,7 @@ impl<'a> Reading<'a> {
             tracing::debug!(file = %self.file, offset = self.offset, error = %broken, "resuming");
             match self.store.open(self.file, Some(&from)).await {
                 Ok(open) if open.etag.is_some() && open.etag != self.etag => {
+                    self.metrics.ports.etag_changed.inc();
                     return Err(StoreError::Changed("another entity tag answered".into()));
                 }
                 Ok(open) => {
@@ -104,7 +128,12 @@ impl<'a> Reading<'a> {
                 Err(error @ (StoreError::Interrupted(_) | StoreError::Unavailable(_))) => {
                     broken = error;
                 }
-                Err(error) => return Err(error),
+                Err(error) => {
+                    if matches!(error, StoreError::Changed(_)) {
+                        self.metrics.ports.etag_changed.inc();
+                    }
+                    return Err(error);
+                }
             }
         }
         Err(broken)

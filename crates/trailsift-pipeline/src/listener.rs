@@ -109,6 +109,7 @@ async fn receive_all<'a>(
     let poll = longest.min(Duration::from_secs((visibility / 2).as_secs().max(1)));
     let mut failing: Option<(Instant, u32)> = None;
     let mut looked_empty = 0;
+    let mut silence = Silence::default();
     loop {
         while let Some(done) = workers.try_join_next() {
             note_end(done);
@@ -118,11 +119,13 @@ async fn receive_all<'a>(
         *asked = None;
         let looked = match received {
             Ok(messages) => {
-                let idle = messages.is_empty() && lane.in_flight.len() == 0;
+                let empty = messages.is_empty();
+                let idle = empty && lane.in_flight.len() == 0;
                 for message in messages {
                     start(lane, message, visibility, permits.pop(), workers);
                 }
                 drop(permits);
+                lane.listen_for_silence(&mut silence, empty).await;
                 if until_empty && idle { lane.looks_empty().await } else { Ok(false) }
             }
             Err(error) => Err(error),
@@ -149,7 +152,54 @@ async fn receive_all<'a>(
     }
 }
 
+/// How long a queue may hand out nothing before it is asked whether it holds something.
+const SILENCE: Duration = Duration::from_secs(60);
+/// How long that answer may take.
+const SILENCE_ASKS: Duration = Duration::from_secs(10);
+
+/// Since when receives come back empty, and what the queue says about that.
+#[derive(Default)]
+struct Silence {
+    since: Option<Instant>,
+    /// How often in a row the queue has said that messages are visible after it handed none out.
+    contradictions: u32,
+}
+
 impl Lane {
+    /// Raises the alarm over a queue that says that it holds messages, but hands none out: twice in
+    /// a row, a minute apart, for its counts are approximate.
+    ///
+    /// At 120,000 messages in flight SQS answers nothing, without an error: a queue that is stuck
+    /// looks like one that is empty.
+    async fn listen_for_silence(&self, silence: &mut Silence, empty: bool) {
+        let was_silent = silence.contradictions > 1;
+        let visible = if empty {
+            if silence.since.get_or_insert_with(Instant::now).elapsed() < SILENCE {
+                return;
+            }
+            // A queue that does not answer is no silence: the next receive says what is wrong.
+            let status = timeout(SILENCE_ASKS, self.account.queue.status()).await;
+            status.ok().and_then(Result::ok).map_or(0, |status| status.visible)
+        } else {
+            0
+        };
+        silence.since = None;
+        silence.contradictions = if visible > 0 { silence.contradictions + 1 } else { 0 };
+        let is_silent = silence.contradictions > 1;
+        let gauge = self.shared.metrics.ports.silent.with_label_values(&[&self.account.name]);
+        gauge.set(i64::from(is_silent));
+        match (was_silent, is_silent) {
+            (false, true) => tracing::warn!(
+                account = self.account.name,
+                visible,
+                "the queue holds messages but hands none out: too many of them are in flight (SQS \
+                 stops at 120,000), or another reader takes them"
+            ),
+            (true, false) => tracing::info!(account = self.account.name, "the queue is well again"),
+            _ => {}
+        }
+    }
+
     /// Whether the queue says that it holds nothing, for us or for anybody else.
     async fn looks_empty(&self) -> Result<bool, QueueError> {
         let status = self.account.queue.status().await?;

@@ -8,6 +8,7 @@ mod ledger;
 mod objects;
 mod quirky_queue;
 mod rig;
+mod s3_faults;
 mod service;
 mod simulation;
 mod sinks;

@@ -220,7 +220,8 @@ pub(crate) fn account(name: &str, queue: Arc<dyn Queue>, store: MemoryStore) -> 
         store: Arc::new(store),
         buckets: vec![AllowedBucket {
             name: BUCKET.into(),
-            owner: None,
+            // Checked only where a test gives the bucket an owner.
+            owner: Some("111122223333".into()),
             prefix: String::new(),
             accounts: AllowedKeys::Any,
         }],

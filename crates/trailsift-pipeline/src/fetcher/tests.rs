@@ -1,0 +1,55 @@
+use prometheus::Registry;
+use trailsift_testkit::{MemoryStore, StoreFault};
+
+use super::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+const CHUNK: usize = 512 << 10;
+
+fn file() -> LogFile {
+    LogFile { bucket: "b".into(), key: "k".into(), version_id: None, expected_owner: None }
+}
+
+fn store(size: usize) -> MemoryStore {
+    let store = MemoryStore::new();
+    store.put("b", "k", vec![b'x'; size]);
+    store
+}
+
+fn metrics() -> PipelineMetrics {
+    PipelineMetrics::register(&Registry::new()).expect("a fresh registry")
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_bytes_go_through_between_two_reads_is_not_counted_against_the_body() {
+    let (store, metrics, file) = (store(4 * CHUNK), metrics(), file());
+    store.fault("b", "k", StoreFault::Drip { bytes: 64 << 10, every: SECOND });
+    let mut reading = Reading::open(&store, &file, &metrics).await.expect("it opens");
+    let mut length = 0;
+    while let Some(parts) = reading.next(CHUNK).await.expect("no fault") {
+        length += parts.iter().map(Bytes::len).sum::<usize>();
+        // A sink takes its time, longer than any deadline of a body.
+        sleep(3600 * SECOND).await;
+    }
+    assert_eq!(length, 4 * CHUNK);
+    assert_eq!(metrics.ports.body_timeouts.get(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_past_its_deadline_is_not_resumed() {
+    let (store, metrics, file) = (store(64 * CHUNK), metrics(), file());
+    store.fault("b", "k", StoreFault::Drip { bytes: 64 << 10, every: 14 * SECOND });
+    let mut reading = Reading::open(&store, &file, &metrics).await.expect("it opens");
+    let begun = Instant::now();
+    let error = loop {
+        match reading.next(CHUNK).await {
+            Ok(Some(_)) => {}
+            Ok(None) => panic!("64 KiB in 14 s take 7,168 s, and 2,648 are granted"),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, StoreError::Interrupted(_)), "{error}");
+    // The 59th drop came after 826 s and had earned 4 s each: 836 are granted, not the next one's 840.
+    assert_eq!(begun.elapsed(), 836 * SECOND);
+    assert_eq!((metrics.ports.body_timeouts.get(), store.requests().len()), (1, 1));
+}
