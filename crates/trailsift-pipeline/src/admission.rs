@@ -130,17 +130,73 @@ mod tests {
                 "{name}"
             );
         }
-        let digest = KEY.replace("/CloudTrail/", "/CloudTrail-Digest/");
         let table = [
             (KEY, bucket("other/", &["*"]), "prefix_not_allowed"),
             (KEY, bucket("", &["444455556666"]), "account_not_allowed"),
             ("logs/README.txt", bucket("", &["*"]), "key_mismatch"),
             ("logs/", bucket("", &["*"]), "folder_marker"),
-            (digest.as_str(), bucket("", &["*"]), LogKind::Digest.as_str()),
+            ("logs/../AWSLogs/x.json.gz", bucket("", &["*"]), "key_mismatch"),
         ];
         for (key, allowed, skip) in table {
             assert_eq!(decide("org-trail", key, &[allowed]), Admission::Skip(skip), "{key}");
         }
+    }
+
+    #[test]
+    fn f37_only_files_of_events_are_read_and_the_others_are_named_by_their_kind() {
+        for (folder, kind) in [
+            ("CloudTrail-Digest", "digest"),
+            ("CloudTrail-Insight", "insight"),
+            ("CloudTrail-NetworkActivity", "network_activity"),
+            ("CloudTrail-Aggregated", "aggregated"),
+            ("CloudTrail-Tomorrow", "unknown"),
+            ("vpcflowlogs", "unknown"),
+        ] {
+            let key = KEY.replace("/CloudTrail/", &format!("/{folder}/"));
+            assert_ne!(key, KEY);
+            let decided = decide("org-trail", &key, &[bucket("", &["*"])]);
+            assert_eq!(decided, Admission::Skip(kind), "{folder}");
+        }
+    }
+
+    #[test]
+    fn f38_a_trail_whose_prefix_ends_with_a_slash_is_read() {
+        let key = KEY.replace("logs/", "logs//");
+        assert_ne!(key, KEY);
+        for prefix in ["", "logs", "logs/", "logs//"] {
+            let decided = decide("org-trail", &key, &[bucket(prefix, &["111122223333"])]);
+            assert!(matches!(decided, Admission::Read(file) if file.key == key), "{prefix}");
+        }
+    }
+
+    #[test]
+    fn f115_f116_no_name_but_a_listed_one_is_ever_asked_for() {
+        let any = [bucket("", &["*"])];
+        for name in [
+            "https://evil.com/org-trail",
+            "arn:aws:s3:us-east-1:111122223333:accesspoint/org-trail",
+            "arn:aws:s3-object-lambda:us-east-1:111122223333:accesspoint/x",
+            "org-trail/",
+            "org-trail/AWSLogs",
+            "org-trail?x=",
+            "org-trail#",
+            "org-trail@evil.com",
+            "org-trail\n",
+            "org-trail\0",
+            "org-trail.",
+            "169.254.169.254",
+            "localhost",
+            "org_trail",
+            "org-trail--x-s3",
+            "org-trai",
+            "org-trail2",
+        ] {
+            let decided = decide(name, KEY, &any);
+            assert!(matches!(decided, Admission::Refuse(Reason::BucketNotAllowed, _)), "{name}");
+        }
+        // Whatever is listed elsewhere: prefix and account must be those of one and the same entry.
+        let split = [bucket("a/", &["111122223333"]), bucket("logs/", &["444455556666"])];
+        assert_eq!(decide("org-trail", KEY, &split), Admission::Skip("account_not_allowed"));
     }
 
     #[test]

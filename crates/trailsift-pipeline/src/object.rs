@@ -128,6 +128,7 @@ impl Lane {
             Admission::Read(file) => file,
             Admission::Skip(kind) => return Outcome::Skipped(kind),
             Admission::Refuse(reason, error) => {
+                self.warn_of_refused(&object.bucket, &object.key, origin);
                 let source = self.source_of_notified(object);
                 return self.park(parcel_of(&source, origin, reason, error)).await;
             }

@@ -169,6 +169,31 @@ async fn f6_to_f15_and_f31_to_f35_a_file_of_another_kind_is_parked_whole() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn f1_to_f5_a_damaged_or_oversized_file_is_parked_whole_and_its_neighbour_is_delivered() {
+    let stored = trail_file(&[&selected("inside")]);
+    let mut damaged = stored.to_vec();
+    let trailer = damaged.len() - 8;
+    damaged[trailer] ^= 1;
+    let bomb = gzip(&[&document(&[])[..], &vec![b' '; 2 << 20]].concat());
+    for (stored, reason) in [
+        (stored.slice(..stored.len() - 1), "gzip_truncated"),
+        (stored.slice(..20), "gzip_truncated"),
+        (damaged.into(), "gzip_crc"),
+        (bomb, "too_large"),
+    ] {
+        let mut rig = Rig::new();
+        rig.settings.max_inflated = 1 << 20;
+        rig.deliver("neighbour", &[&selected("neighbour")]);
+        let file = settle_file(&mut rig, stored).await;
+        assert_eq!(rig.events(), [selected("neighbour")], "{reason}");
+        let parked = rig.parked();
+        assert_eq!((parked.len(), &parked[0]["reason"]), (1, &Value::from(reason)));
+        assert_eq!(parked[0]["key"], file);
+        assert_eq!(count(&rig, "trailsift_quarantined_total", &[("reason", reason)]), "1");
+    }
+}
+
 /// The counters of this name and these labels, as a whole number.
 fn count(rig: &Rig, name: &str, labels: &[(&str, &str)]) -> String {
     rig.metric(name, labels).abs().to_string()
@@ -194,7 +219,7 @@ async fn f30_f34_f35_unusual_files_are_read_and_noted() {
     ] {
         let mut rig = Rig::new();
         settle_file(&mut rig, stored).await;
-        assert_eq!(rig.events(), [good.clone()], "{notes:?}");
+        assert_eq!(rig.events(), std::slice::from_ref(&good), "{notes:?}");
         for note in ["plain_json", "zstd", "byte_order_mark", "suspect", "unknown_major"] {
             let expected = if notes.contains(&note) { "1" } else { "0" };
             assert_eq!(noted(&rig, note), expected, "{note} of {notes:?}");

@@ -1,5 +1,6 @@
 //! The real pipeline between the fakes of its ports, on paused time.
 
+mod admission;
 mod content;
 mod delivery;
 mod ending;
