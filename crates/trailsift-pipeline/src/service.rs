@@ -25,7 +25,6 @@ use crate::lease::InFlight;
 use crate::listener::listen;
 use crate::metrics::PipelineMetrics;
 use crate::quarantine::Quarantine;
-use crate::watched::watched;
 use crate::turns::Turns;
 use crate::watched::watched;
 
