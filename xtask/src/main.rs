@@ -3,6 +3,7 @@
 mod cargo;
 mod demo;
 mod deploy;
+mod fuzz;
 mod http;
 mod localstack;
 mod process;
@@ -33,6 +34,8 @@ enum Task {
     Demo(demo::Options),
     /// Runs every test, those that need LocalStack included
     Test(test::Options),
+    /// Feeds the parsers of untrusted input with what libFuzzer makes of their corpus
+    Fuzz(fuzz::Options),
     /// Starts LocalStack as the other tasks do, and keeps it until Ctrl-C
     Localstack,
     /// Becomes another program that dies together with its parent
@@ -73,6 +76,7 @@ async fn perform(task: Task) -> anyhow::Result<ExitCode> {
     match task {
         Task::Demo(options) => demo::run(&ui, &options).await,
         Task::Test(options) => test::run(&ui, &options).await,
+        Task::Fuzz(options) => fuzz::run(&ui, &options).await,
         Task::Localstack => {
             let localstack = localstack::start(&ui).await?;
             ui.note(&format!("LocalStack is at {}; Ctrl-C stops it.", localstack.endpoint()));
