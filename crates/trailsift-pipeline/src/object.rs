@@ -367,7 +367,11 @@ impl Lane {
             };
             let fault = match progress {
                 Ok(Progress::Done) => None,
-                Err(fault) => Some(fault),
+                Err(fault) => {
+                    // Before the object is blamed: these may not be its bytes.
+                    reading.vouch().await.map_err(Broken::Store)?;
+                    Some(fault)
+                }
                 Ok(Progress::NeedInput | Progress::Full) => continue,
             };
             let found = bad.limit(sifter.take());

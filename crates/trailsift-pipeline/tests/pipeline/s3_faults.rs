@@ -182,6 +182,19 @@ async fn a_wrong_checksum_is_read_anew_from_the_start_and_never_resumed() {
     }
 }
 
+/// The damage is in the first of several chunks, the checksum at the end of the last one.
+#[tokio::test(start_paused = true)]
+async fn damage_is_the_objects_own_only_if_its_checksum_matches() {
+    let damaged = format!(r#"{{"Records":[}}]{}"#, " ".repeat(2 << 20));
+    let (mut rig, file) = rig_with(damaged);
+    rig.store.fault(BUCKET, &file, StoreFault::WrongChecksum);
+    rig.run_until_empty().await;
+    assert_eq!(asked(&rig.store), (2, 0), "read anew: the damage may have come on the way");
+    assert_eq!(rig.parked().len(), 1);
+    assert_eq!(rig.parked()[0]["reason"], "structure_lost");
+    assert_eq!(s3_errors(&rig, "checksum_mismatch"), 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_object_overwritten_between_two_ranges_is_read_anew_and_never_spliced() {
     let older = trail_file(&[&selected("older-1"), &selected("older-2")]);
