@@ -1,6 +1,7 @@
 //! Stored bytes in, inflated bytes out: which coding it is, and whether the stream is whole.
 
 use std::collections::VecDeque;
+use std::io;
 
 use bytes::Bytes;
 use flate2::{Decompress, FlushDecompress, Status};
@@ -40,8 +41,9 @@ enum Codec {
     Plain,
     Gzip(Box<Decompress>),
     Zstd(Box<Decoder<'static>>),
-    /// A compressed stream is over; another one may only follow where that is allowed.
-    Over,
+    /// A compressed stream is over; another one may only follow where that is allowed. Setting up a
+    /// zstd decoder costs more than a small frame: it is kept for the next one.
+    Over(Option<Box<Decoder<'static>>>),
     /// Zeros pad the object; nothing else may follow.
     Padding,
 }
@@ -145,7 +147,7 @@ impl Inflater {
                     None => return Ok(Step::NeedInput),
                 },
                 Codec::Plain => return Ok(self.copy(out)),
-                Codec::Over => match self.beyond()? {
+                Codec::Over(_) => match self.beyond()? {
                     Beyond::Codec(codec) => self.codec = codec,
                     Beyond::NeedInput => return Ok(Step::NeedInput),
                     Beyond::End => return Ok(Step::End),
@@ -201,7 +203,10 @@ impl Inflater {
         let had_input = !self.input.is_empty();
         self.skip(read);
         if is_over {
-            self.codec = Codec::Over;
+            self.codec = match std::mem::replace(&mut self.codec, Codec::Over(None)) {
+                Codec::Zstd(zstd) => Codec::Over(Some(zstd)),
+                _ => Codec::Over(None),
+            };
         }
         self.has_more = !is_over && written == out.len();
         self.failed = failed;
@@ -304,10 +309,22 @@ impl Inflater {
         }
         self.admit_members(&fault)?;
         Ok(Beyond::Codec(match is_member {
-            true if self.traits.is_zstd => zstd_codec(&bytes[..count])?,
+            true if self.traits.is_zstd => self.next_frame(&bytes[..count])?,
             true => gzip_codec(),
             false => Codec::Padding,
         }))
+    }
+
+    /// The codec for one more frame, which begins with these bytes.
+    fn next_frame(&mut self, start: &[u8]) -> Result<Codec, InflateFault> {
+        match std::mem::replace(&mut self.codec, Codec::Over(None)) {
+            Codec::Over(Some(mut zstd)) => {
+                check_zstd_window(start)?;
+                zstd.reinit().map_err(|error| zstd_setup_fault(&error))?;
+                Ok(Codec::Zstd(zstd))
+            }
+            _ => zstd_codec(start),
+        }
     }
 
     /// Whether more than one compressed stream may be read.
@@ -344,11 +361,16 @@ fn gzip_codec() -> Codec {
 
 /// The codec for a frame that begins with these bytes.
 fn zstd_codec(start: &[u8]) -> Result<Codec, InflateFault> {
+    check_zstd_window(start)?;
+    Ok(Codec::Zstd(Box::new(zstd_decoder()?)))
+}
+
+fn check_zstd_window(start: &[u8]) -> Result<(), InflateFault> {
     match start {
         [0x28, 0xB5, 0x2F, 0xFD, descriptor, window] if zstd_window(*descriptor, *window) => {
             Err(unsupported(ZSTD_WINDOW))
         }
-        _ => Ok(Codec::Zstd(Box::new(zstd_decoder()?))),
+        _ => Ok(()),
     }
 }
 
@@ -386,10 +408,12 @@ fn zstd_decoder() -> Result<Decoder<'static>, InflateFault> {
         decoder.set_parameter(DParameter::WindowLogMax(ZSTD_WINDOW_LOG))?;
         Ok(decoder)
     });
-    decoder.map_err(|error| InflateFault {
-        reason: Reason::UnsupportedCodec,
-        detail: format!("no zstd decoder could be set up: {error}"),
-    })
+    decoder.map_err(|error| zstd_setup_fault(&error))
+}
+
+fn zstd_setup_fault(error: &io::Error) -> InflateFault {
+    let detail = format!("no zstd decoder could be set up: {error}");
+    InflateFault { reason: Reason::UnsupportedCodec, detail }
 }
 
 /// Whether a frame says that it needs too large a window: RFC 8878, sections 3.1.1.1.1 and 2.
@@ -403,15 +427,14 @@ fn zstd_window(descriptor: u8, window: u8) -> bool {
     !is_single_segment && (log > ZSTD_WINDOW_LOG || log == ZSTD_WINDOW_LOG && mantissa > 0)
 }
 
-/// The library names its errors only in words, and some depend on how much it saw at once.
+/// The library names its errors only in words. Which one it gives for damage, a wrong checksum
+/// included, depends on how much it saw at once.
 fn zstd_fault(error: &str) -> InflateFault {
     if error.contains("too much memory") {
         unsupported(ZSTD_WINDOW)
     } else if error.contains("Dictionary") {
         unsupported("zstd with a dictionary")
-    } else if error.contains("checksum") {
-        damaged("incorrect data check")
     } else {
-        damaged("bad zstd coding")
+        damaged("bad zstd coding or checksum")
     }
 }
