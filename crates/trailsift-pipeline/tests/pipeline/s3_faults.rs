@@ -16,12 +16,19 @@ use crate::rig::{BUCKET, Rig, SECOND, account, key, notification, selected, trai
 
 const MINUTE: Duration = Duration::from_secs(60);
 
+/// A counter's value, or a gauge's.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small whole numbers")]
+fn counted(rig: &Rig, name: &str, labels: &[(&str, &str)]) -> u64 {
+    rig.metric(name, labels) as u64
+}
+
 fn s3_errors(rig: &Rig, error: &str) -> u64 {
-    rig.metric("trailsift_s3_errors_total", &[("account", "production"), ("error", error)]) as u64
+    let labels = [("account", "production"), ("error", error)];
+    counted(rig, "trailsift_s3_errors_total", &labels)
 }
 
 fn count(rig: &Rig, name: &str) -> u64 {
-    rig.metric(name, &[]) as u64
+    counted(rig, name, &[])
 }
 
 /// How often the object was asked for, and how often it was resumed.
@@ -73,7 +80,7 @@ async fn each_failure_of_the_store_is_counted_and_tried_or_parked_by_its_meaning
         }
         rig.run_until_empty().await;
         assert_eq!(s3_errors(&rig, word), times, "{word}");
-        let retried = rig.metric("trailsift_objects_total", &[("outcome", "retried")]) as u64;
+        let retried = counted(&rig, "trailsift_objects_total", &[("outcome", "retried")]);
         match reason {
             Some(reason) => {
                 assert_eq!(retried, times - 1, "{word}");
@@ -81,7 +88,7 @@ async fn each_failure_of_the_store_is_counted_and_tried_or_parked_by_its_meaning
                 assert_eq!(rig.parked()[0]["reason"], reason);
                 assert!(rig.events().is_empty(), "{word}");
                 let labels = [("reason", reason)];
-                assert_eq!(rig.metric("trailsift_quarantined_total", &labels) as u64, 1);
+                assert_eq!(counted(&rig, "trailsift_quarantined_total", &labels), 1);
             }
             None => {
                 assert_eq!(retried, times, "{word}");
@@ -213,8 +220,8 @@ async fn an_object_overwritten_between_two_ranges_is_read_anew_and_never_spliced
     assert_eq!(asked(&rig.store), (2, 1));
     assert_eq!(count(&rig, "trailsift_s3_etag_changed_total"), 1);
     assert_eq!(count(&rig, "trailsift_s3_body_timeouts_total"), 1);
-    let begun = rig.metric("trailsift_messages_total", &[("outcome", "deleted")]);
-    assert_eq!(begun as u64, 1, "within one delivery");
+    let deleted = counted(&rig, "trailsift_messages_total", &[("outcome", "deleted")]);
+    assert_eq!(deleted, 1, "within one delivery");
 }
 
 #[tokio::test(start_paused = true)]
@@ -291,13 +298,23 @@ async fn failing_receives_are_spaced_out_counted_and_never_end_the_service() {
     let rig = Rig::new();
     let running = rig.start();
     sleep(SECOND).await;
-    for _ in 0..40 {
-        let refused = QueueError::Unavailable("dns error: no such host".into());
-        rig.queue.fail_next(QueueOp::Receive, refused);
+    let text = || "in the queue's own words".to_owned();
+    for _ in 0..10 {
+        for error in [
+            QueueError::Unavailable(text()),
+            QueueError::Throttled(text()),
+            QueueError::Denied(text()),
+            QueueError::NotFound(text()),
+        ] {
+            rig.queue.fail_next(QueueOp::Receive, error);
+        }
     }
     // The poll that is on its way when the faults begin must not bring it.
     sleep(25 * SECOND).await;
     rig.deliver("one", &[&selected("1")]);
+    sleep(MINUTE).await;
+    let troubles = rig.health.troubles();
+    assert!(troubles["account production"].contains("in the queue's own words"), "{troubles:?}");
     within(30 * MINUTE, rig.queue.until_empty()).await;
     assert_eq!(rig.events(), [selected("1")]);
     let times: Vec<_> = rig
@@ -312,8 +329,11 @@ async fn failing_receives_are_spaced_out_counted_and_never_end_the_service() {
     assert!(pauses.iter().all(|pause| (SECOND..=30 * SECOND).contains(pause)), "{pauses:?}");
     // Late pauses are drawn from 30 s, early ones from 2.
     assert!(pauses.iter().sum::<Duration>() > 3 * MINUTE, "{pauses:?}");
-    let labels = [("account", "production"), ("op", "receive"), ("error", "unavailable")];
-    assert_eq!(rig.metric("trailsift_sqs_errors_total", &labels) as u64, 40);
+    for error in ["unavailable", "throttled", "access_denied", "not_found"] {
+        let labels = [("account", "production"), ("op", "receive"), ("error", error)];
+        assert_eq!(counted(&rig, "trailsift_sqs_errors_total", &labels), 10, "{error}");
+    }
+    assert!(rig.health.troubles().is_empty());
     running.stop().await;
 }
 
@@ -337,7 +357,7 @@ async fn an_account_that_may_not_assume_its_role_is_degraded_and_the_other_runs(
     let troubles = rig.health.troubles();
     assert_eq!(troubles.keys().collect::<Vec<_>>(), ["account barred"]);
     assert!(troubles["account barred"].contains("sts:AssumeRole"), "{troubles:?}");
-    let reachable = |name| rig.metric("trailsift_account_reachable", &[("account", name)]) as u64;
+    let reachable = |name| counted(&rig, "trailsift_account_reachable", &[("account", name)]);
     assert_eq!((reachable("production"), reachable("barred")), (1, 0));
     // The role is granted: nobody has to start anything anew.
     within(5 * MINUTE, barred_queue.until_empty()).await;
@@ -431,5 +451,5 @@ async fn a_message_without_a_receipt_is_counted_and_comes_again() {
     rig.run_until_empty().await;
     assert_eq!(rig.events().len(), 3);
     let labels = [("account", "production"), ("missing", "receipt")];
-    assert_eq!(rig.metric("trailsift_messages_incomplete_total", &labels) as u64, 3);
+    assert_eq!(counted(&rig, "trailsift_messages_incomplete_total", &labels), 3);
 }
