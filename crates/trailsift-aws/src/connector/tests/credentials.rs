@@ -170,3 +170,55 @@ async fn a_role_denied_to_one_account_leaves_the_other_alone() {
         allowed.store.open(&file(), None).await.expect("the other account's bucket");
     }
 }
+
+/// Names the server to the process that [`a_tasks_own_credentials_are_renewed`] starts.
+const SERVER: &str = "TRAILSIFT_TEST_SERVER";
+
+/// The other process's part: it has an environment of its own, which no other test can have.
+#[tokio::test]
+async fn in_a_task_with_an_endpoint_for_credentials() {
+    let Ok(server) = std::env::var(SERVER) else { return };
+    let connector = Connector::load("us-east-1").await;
+    let account = connector.connect(&settings(&server, QUEUE_URL)).await;
+    for _ in 0..3 {
+        account.store.open(&file(), None).await.expect("with the credentials of the moment");
+    }
+}
+
+#[tokio::test]
+async fn a_tasks_own_credentials_are_renewed() {
+    let sessions = AtomicUsize::new(0);
+    let server = TestServer::answering(move |request| {
+        if request.line().starts_with("GET /credentials") {
+            let number = sessions.fetch_add(1, Ordering::SeqCst) + 1;
+            let end = DateTime::from(SystemTime::now() + ENDING);
+            let end = end.fmt(Format::DateTime).expect("a time");
+            let session = serde_json::json!({
+                "AccessKeyId": "ASIATASK", "SecretAccessKey": "S", "Expiration": end,
+                "Token": format!("TOKEN{number}"),
+            });
+            return Answer::new(200, session.to_string());
+        }
+        Answer::new(200, "x")
+    })
+    .await;
+    let mut task = tokio::process::Command::new(std::env::current_exe().expect("this test"));
+    task.env_clear()
+        .env(SERVER, server.url())
+        .env("AWS_CONTAINER_CREDENTIALS_FULL_URI", format!("{}/credentials", server.url()))
+        .env("AWS_CONFIG_FILE", "/dev/null")
+        .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+        .args([
+            "--exact",
+            "connector::tests::credentials::in_a_task_with_an_endpoint_for_credentials",
+        ])
+        .kill_on_drop(true);
+    let ended = timeout(PATIENCE, task.output()).await.expect("it ends").expect("it runs");
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stdout));
+    let tokens: Vec<_> = server
+        .requests()
+        .iter()
+        .filter_map(|request| request.header("x-amz-security-token").map(str::to_owned))
+        .collect();
+    assert_eq!(tokens, ["TOKEN1", "TOKEN2", "TOKEN3"]);
+}
