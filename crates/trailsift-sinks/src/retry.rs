@@ -9,6 +9,10 @@ use crate::SinkMetrics;
 use crate::metrics::Meter;
 use crate::settle::{answer, settle};
 
+mod spell;
+
+use spell::Spell;
+
 /// How long, and how patiently, a sink is asked again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetrySettings {
@@ -48,18 +52,23 @@ impl RetrySettings {
 ///
 /// Poison and fatal errors pass straight through. What is given up keeps the disposition `Retry`
 /// and says so: the caller leaves its messages to redelivery. Nothing outside retries it again.
+///
+/// While attempt after attempt fails, [`Sink::check`] fails too, whatever the sink itself thinks of
+/// its health: a collector may answer `HEAD` and refuse every `POST`, a disk may have room and take
+/// nothing.
 #[derive(Debug)]
 pub struct Retry {
     inner: Arc<dyn Sink>,
     settings: RetrySettings,
     meter: Meter,
+    spell: Spell,
 }
 
 impl Retry {
     /// Retries `inner`.
     pub fn new(inner: Arc<dyn Sink>, settings: RetrySettings, metrics: &SinkMetrics) -> Self {
         let meter = metrics.meter(inner.name());
-        Self { inner, settings, meter }
+        Self { inner, settings, meter, spell: Spell::default() }
     }
 
     fn given_up(attempts: u32, started: Instant, last: SinkError) -> SinkError {
@@ -81,13 +90,15 @@ impl Sink for Retry {
     }
 
     async fn check(&self) -> Result<(), SinkError> {
-        self.inner.check().await
+        self.inner.check().await?;
+        self.spell.trouble().map_or(Ok(()), |trouble| Err(SinkError::retry(trouble)))
     }
 
     async fn write(&self, batch: &Batch) -> Result<WriteOutcome, SinkError> {
         let started = Instant::now();
         // The first attempt takes the caller's batch as it is: the usual case copies nothing.
         let mut settled = settle(batch.entries.len(), self.inner.write(batch).await);
+        self.spell.note(&settled);
         let mut attempts = 1;
         loop {
             let pending: Vec<usize> =
@@ -114,6 +125,7 @@ impl Sink for Retry {
             let again =
                 Batch { entries: pending.iter().map(|i| batch.entries[*i].clone()).collect() };
             let results = settle(again.entries.len(), self.inner.write(&again).await);
+            self.spell.note(&results);
             attempts += 1;
             for (index, result) in pending.into_iter().zip(results) {
                 settled[index] = result;

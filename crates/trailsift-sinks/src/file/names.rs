@@ -71,7 +71,10 @@ impl Names {
         const UTC: &[BorrowedFormatItem<'_>] =
             format_description!("[year][month][day]T[hour][minute][second]Z");
         // Years beyond 9999 are all that cannot be written; the number still makes the name unique.
-        let time = OffsetDateTime::from(now).format(UTC).unwrap_or_default();
+        let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let time = time::Duration::try_from(since).ok();
+        let time = time.and_then(|since| OffsetDateTime::UNIX_EPOCH.checked_add(since));
+        let time = time.and_then(|time| time.format(UTC).ok()).unwrap_or_default();
         let name = |number: u64| {
             self.folder.join(format!("{}-{time}-{number:04}{}{end}", self.stem, self.suffix))
         };

@@ -221,6 +221,26 @@ async fn a_file_holds_one_period() {
 }
 
 #[tokio::test]
+async fn a_clock_that_jumps_about_overwrites_and_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let hourly = Some(Duration::from_secs(3600));
+    let settings = FileSettings { rotate_every: hourly, ..plain(folder.path()) };
+    let clock = Arc::new(SetClock::default());
+    let sink = FileSink::with_clock("file", settings, clock.clone()).unwrap();
+    // A week ahead, back to the epoch, the same second again and again, far beyond any calendar.
+    let times = [604_800, 0, 604_800, 0, 0, 604_800, 3600, u64::from(u32::MAX) * 60, 0];
+    for (number, seconds) in times.into_iter().enumerate() {
+        *clock.0.lock().unwrap() = seconds;
+        delivered(sink.write(&batch([number])).await);
+    }
+    let read_all = names(folder.path()).into_iter().map(|name| read(&folder.path().join(name)));
+    let mut lines: Vec<String> =
+        read_all.flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
+    lines.sort();
+    assert_eq!(lines, (0..times.len()).map(|n| n.to_string()).collect::<Vec<_>>());
+}
+
+#[tokio::test]
 async fn a_file_that_was_moved_deleted_or_truncated_is_opened_again() {
     let folder = tempfile::tempdir().unwrap();
     let settings = plain(folder.path());

@@ -2,7 +2,6 @@ use std::time::{Duration, SystemTime};
 
 use reqwest::StatusCode;
 use reqwest::header::HeaderValue;
-use time::OffsetDateTime;
 use time::PrimitiveDateTime;
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
@@ -58,7 +57,8 @@ pub(super) fn retry_after(value: Option<&HeaderValue>, now: SystemTime) -> Optio
         Duration::from_secs(text.parse().unwrap_or(u64::MAX))
     } else {
         let date = PrimitiveDateTime::parse(text, HTTP_DATE).ok()?.assume_utc();
-        Duration::try_from(date - OffsetDateTime::from(now)).unwrap_or(Duration::ZERO)
+        // Compared as times of the system: no clock is too wrong for those.
+        SystemTime::from(date).duration_since(now).unwrap_or_default()
     };
     Some(wait.min(LONGEST))
 }
@@ -98,6 +98,9 @@ mod tests {
         let read = |text: &'static str| retry_after(Some(&HeaderValue::from_static(text)), now);
         assert_eq!(read("7"), Some(Duration::from_secs(7)));
         assert_eq!(read("Wed, 21 Oct 2015 07:28:00 GMT"), Some(Duration::from_secs(60)));
+        let broken_clock = SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 40);
+        let date = HeaderValue::from_static("Wed, 21 Oct 2015 07:28:00 GMT");
+        assert_eq!(retry_after(Some(&date), broken_clock), Some(Duration::ZERO));
         assert_eq!(read("Tue, 20 Oct 2015 07:28:00 GMT"), Some(Duration::ZERO));
         assert_eq!(read("99999999999999999999999"), Some(LONGEST));
         assert_eq!(read("soon"), None);

@@ -156,3 +156,48 @@ fn waits_stay_below_their_ceiling_and_use_all_of_it() {
     let shortest = (0..1000).map(|_| settings.wait(50, None)).min().expect("some");
     assert!(longest > settings.cap.mul_f64(0.8) && shortest < settings.cap.mul_f64(0.2));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_sink_that_fails_again_and_again_is_not_well_until_it_acknowledges_something() {
+    let broken = Arc::new(AtomicU32::new(0));
+    let state = Arc::clone(&broken);
+    let sink = ScriptedSink::new(move |batch: Batch| {
+        let answer = match state.load(Ordering::SeqCst) {
+            0 => Ok(WriteOutcome::default()),
+            1 => Err(SinkError::retry("cannot write").because(std::io::Error::other("no disk"))),
+            // All but the last: one acknowledgement shows that it works.
+            _ => failing(&(0..batch.entries.len() - 1).collect::<Vec<_>>()),
+        };
+        async move { answer }
+    });
+    // Short waits, so that attempts go on up to the deadline.
+    let settings = RetrySettings { cap: Duration::from_secs(1), ..settings(30) };
+    let retry = Retry::new(sink, settings, &metrics());
+    let write = async |texts: &[&str]| retry.write(&batch(texts.iter().copied())).await;
+    retry.check().await.expect("nothing was tried yet");
+    assert_eq!(acknowledged(1, &write(&["a"]).await), [0]);
+
+    broken.store(1, Ordering::SeqCst);
+    let texts = ["b"];
+    let mut writing = std::pin::pin!(write(&texts));
+    tokio::select! {
+        _ = &mut writing => panic!("it is tried for 30 s"),
+        () = tokio::time::sleep(Duration::from_secs(9)) => {}
+    }
+    retry.check().await.expect("a passing fault");
+    assert_eq!(acknowledged(1, &writing.await), [] as [usize; 0]);
+    assert_eq!(acknowledged(1, &write(&["c"]).await), [] as [usize; 0]);
+    let error = retry.check().await.expect_err("it goes on failing").to_string();
+    assert!(error.starts_with("nothing was acknowledged for "), "{error}");
+    assert!(error.ends_with(" s: cannot write: no disk"), "{error}");
+
+    broken.store(2, Ordering::SeqCst);
+    assert_eq!(acknowledged(2, &write(&["d", "e"]).await), [0, 1]);
+    retry.check().await.expect("well again");
+
+    broken.store(1, Ordering::SeqCst);
+    assert_eq!(acknowledged(1, &write(&["f"]).await), [] as [usize; 0]);
+    retry.check().await.expect_err("a bad spell");
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    retry.check().await.expect("nothing is known any more");
+}
