@@ -26,8 +26,7 @@ fn expected(key: &str) -> KeyClass<'_> {
 
 fn parts(key: &str) -> Option<TrailKey<'_>> {
     let segments: Vec<&str> = key.split('/').collect();
-    let odd = |segment: &&str| matches!(*segment, "" | "." | "..");
-    if key.len() > 1024 || key.chars().any(char::is_control) || segments.iter().any(odd) {
+    if key.len() > 1024 || key.chars().any(char::is_control) {
         return None;
     }
     let [head @ .., account, folder, region, year, month, day, file] = segments.as_slice() else {
@@ -38,6 +37,12 @@ fn parts(key: &str) -> Option<TrailKey<'_>> {
         [prefix @ .., "AWSLogs", organization] => (prefix, Some(*organization)),
         _ => return None,
     };
+    // One empty segment ends the prefix if it was configured with a slash at its end.
+    let usual = head.strip_suffix(&[""]).unwrap_or(head);
+    let behind = &segments[head.len()..];
+    if usual.iter().chain(behind).any(|segment| matches!(*segment, "" | "." | "..")) {
+        return None;
+    }
     let lower = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     let is_organization = |text: &str| match text.strip_prefix("o-") {
         Some(id) => (10..=32).contains(&id.len()) && id.chars().all(lower),
@@ -70,9 +75,10 @@ fn parts(key: &str) -> Option<TrailKey<'_>> {
     fits.then_some(TrailKey { prefix, organization, account, kind, region, date, file })
 }
 
-/// Nothing of the key is lost in its parts but the name of a folder that is of no known kind.
+/// Nothing of the key is lost in its parts but the name of a folder that is of no known kind, and
+/// that the prefix was configured as a slash.
 fn is_made_of(key: &str, parts: &TrailKey<'_>) -> bool {
-    let slash = if parts.prefix.is_empty() { "" } else { "/" };
+    let slash = if parts.prefix.is_empty() && !key.starts_with('/') { "" } else { "/" };
     let organization = parts.organization.map(|it| format!("{it}/")).unwrap_or_default();
     let head = format!("{}{slash}AWSLogs/{organization}{}/", parts.prefix, parts.account);
     let (year, month, day) = parts.date;

@@ -50,27 +50,27 @@ fn short_run(name: &str, usual: u64) {
 
 #[test]
 fn sifter_holds_for_thousands_of_objects() {
-    short_run("sifter", 1_000);
+    short_run("sifter", 8_000);
 }
 
 #[test]
 fn notification_holds_for_thousands_of_bodies() {
-    short_run("notification", 1_000);
+    short_run("notification", 50_000);
 }
 
 #[test]
 fn object_key_holds_for_thousands_of_keys() {
-    short_run("object_key", 1_000);
+    short_run("object_key", 20_000);
 }
 
 #[test]
 fn configuration_holds_for_thousands_of_files() {
-    short_run("configuration", 300);
+    short_run("configuration", 1_000);
 }
 
 #[test]
 fn selector_holds_for_thousands_of_records() {
-    short_run("selector", 1_000);
+    short_run("selector", 10_000);
 }
 
 #[test]
