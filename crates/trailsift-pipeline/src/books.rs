@@ -21,7 +21,7 @@ const REPORT_EVERY: Duration = Duration::from_secs(300);
 /// for longer than a few seconds; but while the ledger is not used, metric and log say so.
 #[derive(Debug)]
 pub(crate) struct Books {
-    ledger: Option<Arc<dyn Ledger>>,
+    ledger: Arc<dyn Ledger>,
     trouble: Mutex<Option<Trouble>>,
     metrics: PipelineMetrics,
 }
@@ -34,9 +34,7 @@ struct Trouble {
 }
 
 impl Books {
-    /// Without a ledger every delivery is the first one.
-    pub(crate) fn new(ledger: Option<Arc<dyn Ledger>>, metrics: PipelineMetrics) -> Self {
-        metrics.ledger_degraded.set(i64::from(ledger.is_none()));
+    pub(crate) fn new(ledger: Arc<dyn Ledger>, metrics: PipelineMetrics) -> Self {
         Self { ledger, trouble: Mutex::new(None), metrics }
     }
 
@@ -60,9 +58,8 @@ impl Books {
 
     /// The ledger, unless it has just failed slowly.
     fn ledger(&self) -> Option<&dyn Ledger> {
-        let ledger = self.ledger.as_deref()?;
         let left_alone = self.trouble().as_ref().is_some_and(|t| Instant::now() < t.until);
-        (!left_alone).then_some(ledger)
+        (!left_alone).then_some(&*self.ledger)
     }
 
     async fn ask<T>(

@@ -95,9 +95,8 @@ pub struct Surroundings {
     pub cpu: Cpu,
     /// The time of day.
     pub clock: Arc<dyn Clock>,
-    /// What outlives the process of what was done. `None`: it cannot be used, and whatever is
-    /// delivered again is sent again.
-    pub ledger: Option<Arc<dyn Ledger>>,
+    /// What outlives the process of what was done.
+    pub ledger: Arc<dyn Ledger>,
     /// What is counted.
     pub metrics: PipelineMetrics,
     /// What readiness says.

@@ -119,7 +119,7 @@ impl Rig {
             Surroundings {
                 cpu: Cpu::Inline,
                 clock,
-                ledger: Some(Arc::new(self.ledger.clone())),
+                ledger: Arc::new(self.ledger.clone()),
                 metrics: metrics.clone(),
                 health: self.health.clone(),
             },

@@ -87,7 +87,7 @@ async fn serve(config: &Config, until_empty: bool) -> anyhow::Result<Exit> {
         Surroundings {
             cpu: Cpu::per_core(),
             clock,
-            ledger: None,
+            ledger: wiring::ledger(&config.service).await?,
             metrics: metrics.clone(),
             health: health.clone(),
         },

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use trailsift_aws::{AccountSettings, Connector};
-use trailsift_core::{Clock, RouteSet, Sink};
+use trailsift_core::{Clock, Ledger, RouteSet, Sink};
+use trailsift_ledger::{LedgerSettings, SqliteLedger};
 use trailsift_pipeline::{
     Account, AllowedBucket, AllowedKeys, Outlet, PipelineMetrics, Quarantine, Settings,
 };
@@ -21,6 +22,8 @@ use crate::config::{
     SinkConfig, SinkKind,
 };
 
+/// The ledger's folder in the data folder.
+const LEDGER_FOLDER: &str = "ledger";
 /// The quarantine's file in its folder; rotated ones lie beside it.
 const QUARANTINE_FILE: &str = "quarantine.jsonl";
 /// How long the quarantine's own disk may trouble it before a message goes back to the queue.
@@ -164,6 +167,23 @@ pub(super) async fn quarantine(
         }
     };
     Ok(Quarantine::sink(sink, clock, metrics))
+}
+
+/// The ledger in the data folder. One that cannot be opened now costs duplicates, not the service:
+/// it goes on trying.
+pub(super) async fn ledger(service: &config::Service) -> anyhow::Result<Arc<dyn Ledger>> {
+    let folder = service.data_dir.join(LEDGER_FOLDER);
+    let settings = LedgerSettings { retention: service.ledger_retention };
+    let open = move || SqliteLedger::open_or_retry(&folder, settings);
+    let (ledger, trouble) = tokio::task::spawn_blocking(open).await??;
+    if let Some(error) = trouble {
+        tracing::warn!(
+            error = format!("{:#}", anyhow::Error::new(error)),
+            "the ledger cannot be opened yet: nothing is lost, but what is delivered again \
+             meanwhile is sent again. Set `service.data_dir` to a folder that this user may write to"
+        );
+    }
+    Ok(Arc::new(ledger))
 }
 
 /// Every account with its clients. Nothing is contacted yet.
