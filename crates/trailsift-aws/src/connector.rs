@@ -8,6 +8,7 @@ use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
 use aws_sdk_s3::config::SharedCredentialsProvider;
 use aws_types::origin::Origin;
 
+use crate::sessions::Sessions;
 use crate::{S3Store, SqsQueue};
 
 #[cfg(test)]
@@ -54,6 +55,8 @@ pub struct Account {
 /// proxies and endpoints.
 pub struct Connector {
     base: SdkConfig,
+    /// The process's own credentials.
+    sessions: Sessions,
 }
 
 impl std::fmt::Debug for Connector {
@@ -79,7 +82,9 @@ impl Connector {
 
     pub(crate) fn over(base: SdkConfig) -> Self {
         let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).build();
-        Self { base: base.into_builder().timeout_config(timeouts).build() }
+        let sessions = Sessions::default();
+        let base = base.into_builder().timeout_config(timeouts).identity_cache(sessions.clone());
+        Self { base: base.build(), sessions }
     }
 
     /// Clients for one account. Makes no call, except that a profile or an assumed role may read
@@ -94,13 +99,17 @@ impl Connector {
             config.insert_origin("endpoint_url", Origin::shared_config());
         }
         let mut config = config.build();
+        let mut sessions = self.sessions.clone();
         if let Some(role) = &settings.role_arn {
             let mut role = AssumeRoleProvider::builder(role).session_name(NAME).configure(&config);
             if let Some(id) = &settings.external_id {
                 role = role.external_id(id);
             }
             let provider = SharedCredentialsProvider::new(role.build().await);
-            config = config.into_builder().credentials_provider(provider).build();
+            // A cache of its own: what one account has to forget, the others need not fetch anew.
+            sessions = Sessions::default();
+            let config_of_role = config.into_builder().credentials_provider(provider);
+            config = config_of_role.identity_cache(sessions.clone()).build();
         }
         tracing::debug!(
             account = settings.id,
@@ -114,8 +123,13 @@ impl Connector {
             None => settings.queue_url.clone(),
         };
         Account {
-            queue: SqsQueue::new(&config, &queue_url),
-            store: S3Store::new(&config, &settings.bucket_regions, &settings.known_regions),
+            queue: SqsQueue::new(&config, &sessions, &queue_url),
+            store: S3Store::new(
+                &config,
+                &sessions,
+                &settings.bucket_regions,
+                &settings.known_regions,
+            ),
         }
     }
 }

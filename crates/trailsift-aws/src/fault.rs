@@ -82,6 +82,11 @@ impl Fault {
         is_about_time(&self.code, &self.message)
     }
 
+    /// Whether the call's credentials had expired.
+    pub(crate) fn is_about_expiry(&self) -> bool {
+        matches!(&*self.code, "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired")
+    }
+
     /// Whether the message holds one of these, in any case.
     pub(crate) fn mentions(&self, words: &[&str]) -> bool {
         let message = self.message.to_ascii_lowercase();

@@ -3,6 +3,7 @@
 mod connector;
 mod fault;
 mod s3;
+mod sessions;
 mod sqs;
 #[cfg(test)]
 mod test_server;

@@ -14,6 +14,7 @@ use trailsift_core::{Body, LogFile, ObjectStore, OpenObject, Resume, StoreError}
 
 use crate::connector::CONNECT_TIMEOUT;
 use crate::fault::{Fault, chain, one_line};
+use crate::sessions::Sessions;
 
 mod classify;
 #[cfg(test)]
@@ -39,6 +40,7 @@ const STALL: Duration = Duration::from_secs(20);
 /// checked against it; a resumed read cannot be, and asks for none.
 pub struct S3Store {
     regions: Regions,
+    sessions: Sessions,
 }
 
 impl std::fmt::Debug for S3Store {
@@ -50,10 +52,29 @@ impl std::fmt::Debug for S3Store {
 impl S3Store {
     pub(crate) fn new(
         config: &SdkConfig,
+        sessions: &Sessions,
         bucket_regions: &BTreeMap<String, String>,
         known_regions: &BTreeSet<String>,
     ) -> Self {
-        Self { regions: Regions::new(config, bucket_regions.clone(), known_regions, client) }
+        let regions = Regions::new(config, bucket_regions.clone(), known_regions, client);
+        Self { regions, sessions: sessions.clone() }
+    }
+
+    /// One question in one region.
+    async fn ask(
+        &self,
+        region: &str,
+        file: &LogFile,
+        from: Option<&Resume>,
+    ) -> Result<OpenObject, StoreError> {
+        let client = self.regions.client(region);
+        match get(&client, file, from).await {
+            Ok(answer) => read(answer, from),
+            Err(fault) => {
+                self.sessions.heed(&fault);
+                Err(refused(&client, file, fault).await)
+            }
+        }
     }
 }
 
@@ -79,7 +100,7 @@ fn client(config: &SdkConfig) -> Client {
 impl ObjectStore for S3Store {
     async fn open(&self, file: &LogFile, from: Option<&Resume>) -> Result<OpenObject, StoreError> {
         let asked = self.regions.of(&file.bucket);
-        let opened = open(&self.regions.client(&asked), file, from).await;
+        let opened = self.ask(&asked, file, from).await;
         let (region, message) = match opened {
             Err(StoreError::WrongRegion { region, message }) => (region, message),
             other => return other,
@@ -89,7 +110,7 @@ impl ObjectStore for S3Store {
             let message = format!("{message}; add region = \"{remedy}\" to this bucket's entry");
             return Err(StoreError::WrongRegion { region, message });
         };
-        let opened = open(&self.regions.client(&named), file, from).await;
+        let opened = self.ask(&named, file, from).await;
         if !matches!(opened, Err(StoreError::WrongRegion { .. })) {
             tracing::info!(
                 s3.bucket = file.bucket,
@@ -102,11 +123,11 @@ impl ObjectStore for S3Store {
     }
 }
 
-async fn open(
+async fn get(
     client: &Client,
     file: &LogFile,
     from: Option<&Resume>,
-) -> Result<OpenObject, StoreError> {
+) -> Result<GetObjectOutput, Fault> {
     let request = client
         .get_object()
         .bucket(&file.bucket)
@@ -128,10 +149,10 @@ async fn open(
             request.customize().config_override(parts).send().await
         }
     };
-    let answer = match answer.map_err(|error| Fault::of(&error)) {
-        Ok(answer) => answer,
-        Err(fault) => return Err(refused(client, file, fault).await),
-    };
+    answer.map_err(|error| Fault::of(&error))
+}
+
+fn read(answer: GetObjectOutput, from: Option<&Resume>) -> Result<OpenObject, StoreError> {
     let extent = Extent::of(&answer, from)?;
     Ok(OpenObject {
         size: extent.size,

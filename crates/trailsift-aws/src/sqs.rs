@@ -17,6 +17,7 @@ use trailsift_core::{Incomplete, Message, MessageId, Queue, QueueError, QueueSta
 
 use crate::connector::CONNECT_TIMEOUT;
 use crate::fault::Fault;
+use crate::sessions::Sessions;
 
 mod classify;
 #[cfg(test)]
@@ -43,6 +44,7 @@ const SETTINGS_AGE: Duration = Duration::from_secs(5 * 60);
 /// last read, so that a lease is what its message says even while somebody changes the settings.
 pub struct SqsQueue {
     client: Client,
+    sessions: Sessions,
     url: String,
     visibility: Mutex<Option<Learned>>,
     left: AtomicU64,
@@ -62,7 +64,7 @@ impl std::fmt::Debug for SqsQueue {
 }
 
 impl SqsQueue {
-    pub(crate) fn new(config: &SdkConfig, url: &str) -> Self {
+    pub(crate) fn new(config: &SdkConfig, sessions: &Sessions, url: &str) -> Self {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .operation_attempt_timeout(ATTEMPT_TIMEOUT)
@@ -71,11 +73,17 @@ impl SqsQueue {
             aws_sdk_sqs::config::Builder::from(config).timeout_config(timeouts.build()).build();
         Self {
             client: Client::from_conf(config),
+            sessions: sessions.clone(),
             url: url.to_owned(),
             visibility: Mutex::new(None),
             left: AtomicU64::new(0),
             bare: AtomicU64::new(0),
         }
+    }
+
+    fn failed(&self, fault: Fault) -> QueueError {
+        self.sessions.heed(&fault);
+        classify(fault)
     }
 
     fn learned(&self) -> Option<Learned> {
@@ -109,7 +117,7 @@ impl SqsQueue {
     async fn change_visibility(&self, receipt: &Receipt, seconds: i32) -> Result<(), QueueError> {
         let request = self.client.change_message_visibility().queue_url(&self.url);
         let answer = request.receipt_handle(&receipt.0).visibility_timeout(seconds).send().await;
-        answer.map(drop).map_err(|error| classify(Fault::of(&error)))
+        answer.map(drop).map_err(|error| self.failed(Fault::of(&error)))
     }
 }
 
@@ -133,7 +141,7 @@ impl Queue for SqsQueue {
         ];
         let request = self.client.get_queue_attributes().queue_url(&self.url);
         let answer = request.set_attribute_names(Some(names.into())).send().await;
-        let answer = answer.map_err(|error| classify(Fault::of(&error)))?;
+        let answer = answer.map_err(|error| self.failed(Fault::of(&error)))?;
         let status = read_status(&answer.attributes.unwrap_or_default())?;
         self.learn(status.visibility_timeout);
         Ok(status)
@@ -168,7 +176,7 @@ impl Queue for SqsQueue {
             .message_system_attribute_names(Name::SenderId);
         let asked_at = Instant::now();
         let answer = request.customize().config_override(patience).send().await;
-        let answer = answer.map_err(|error| classify(Fault::of(&error)))?;
+        let answer = answer.map_err(|error| self.failed(Fault::of(&error)))?;
         let messages = answer.messages.unwrap_or_default();
         let lease = Lease { asked_at, until: asked_at + visibility };
         let handed_out = messages.len();
@@ -220,7 +228,7 @@ impl Queue for SqsQueue {
         }
         let request = self.client.delete_message_batch().queue_url(&self.url);
         let answer = request.set_entries(Some(entries)).send().await;
-        let answer = answer.map_err(|error| classify(Fault::of(&error)))?;
+        let answer = answer.map_err(|error| self.failed(Fault::of(&error)))?;
 
         // What the answer does not name is not known to be deleted.
         let unnamed = || Err(QueueError::Unavailable("the answer leaves the entry out".into()));

@@ -116,6 +116,54 @@ async fn an_expired_token_is_nobodys_fault_and_mends_with_the_next_session() {
     assert_eq!(server.requests()[3].header("x-amz-security-token"), Some("TOKEN2"));
 }
 
+/// AWS's clock is ahead of ours: of a session that we take for valid it takes the later part for
+/// expired. Here, the whole of the first.
+async fn with_a_late_clock(ever_valid: bool) -> TestServer {
+    let sessions = AtomicUsize::new(0);
+    TestServer::answering(move |request| {
+        if is_for_sts(request) {
+            let number = sessions.fetch_add(1, Ordering::SeqCst) + 1;
+            return session(&format!("TOKEN{number}"), LONG);
+        }
+        match (request.header("x-amz-security-token"), request.line().starts_with("GET ")) {
+            (Some("TOKEN2"), true) if ever_valid => Answer::new(200, "x"),
+            (Some("TOKEN2"), false) if ever_valid => Answer::new(200, ATTRIBUTES),
+            (_, true) => {
+                Answer::new(400, "<Error><Code>ExpiredToken</Code><Message>m</Message></Error>")
+            }
+            (_, false) => Answer::new(400, r#"{"__type":"com.amazon#ExpiredTokenException"}"#),
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn credentials_that_only_aws_takes_for_expired_are_fetched_anew() {
+    let server = with_a_late_clock(true).await;
+    let account = assuming(&server, ROLE).await;
+    account.store.open(&file(), None).await.expect_err("expired");
+    account.store.open(&file(), None).await.expect("with new credentials");
+    account.queue.status().await.expect("the queue has them too");
+
+    let server = with_a_late_clock(true).await;
+    let account = assuming(&server, ROLE).await;
+    account.queue.status().await.expect_err("expired");
+    account.queue.status().await.expect("with new credentials");
+    account.store.open(&file(), None).await.expect("the store has them too");
+    assert_eq!(server.requests().iter().filter(|request| is_for_sts(request)).count(), 2);
+}
+
+#[tokio::test]
+async fn a_source_of_expired_credentials_is_not_asked_at_every_call() {
+    let server = with_a_late_clock(false).await;
+    let account = assuming(&server, ROLE).await;
+    for _ in 0..10 {
+        account.store.open(&file(), None).await.expect_err("expired");
+        account.queue.status().await.expect_err("expired");
+    }
+    assert_eq!(server.requests().iter().filter(|request| is_for_sts(request)).count(), 2);
+}
+
 #[tokio::test]
 async fn while_sts_is_down_a_session_serves_to_its_end_and_the_outage_is_named_after() {
     let next = Arc::new(Mutex::new(session("TOKEN1", LONG)));
