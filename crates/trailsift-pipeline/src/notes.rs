@@ -1,26 +1,13 @@
 use trailsift_core::LogFile;
 use trailsift_trail::{Counts, Traits};
 
-use crate::dispatcher::Origin;
+use crate::quarantine::Parcel;
 use crate::service::Lane;
 
 /// The note of a file with selected records of another major version than the known one.
 const UNKNOWN_MAJOR: &str = "unknown_major";
 
 impl Lane {
-    /// Says that somebody announces objects of a bucket that this account does not list: who may
-    /// send to the queue is then too many, or the list too short.
-    pub(crate) fn warn_of_refused(&self, bucket: &str, key: &str, origin: Origin<'_>) {
-        tracing::error!(
-            account = self.account.name,
-            sqs.message_id = %origin.message.id,
-            sqs.sender_id = origin.message.sender_id.as_deref(),
-            s3.bucket = %bucket.escape_debug(),
-            s3.key = %key.escape_debug(),
-            "security: a notification names a bucket that is not in this account's `buckets`"
-        );
-    }
-
     /// Counts what was unusual about a file that is settled, and says aloud what a person should
     /// look into. Nothing of it kept a record from being delivered, but for what follows the
     /// compressed stream where that is rejected.
@@ -62,4 +49,19 @@ impl Lane {
             );
         }
     }
+}
+
+/// Says that somebody announces objects of a bucket that the account does not list: who may send to
+/// the queue is then too many, or the list too short. Said before it is parked, since under the
+/// queue's redrive policy it never is.
+pub(crate) fn warn_of_refused(parcel: &Parcel<'_>) {
+    tracing::error!(
+        account = parcel.account,
+        sqs.message_id = %parcel.message.id,
+        sqs.sender_id = parcel.message.sender_id.as_deref(),
+        s3.bucket = %parcel.bucket.unwrap_or_default().escape_debug(),
+        s3.key = %parcel.key.unwrap_or_default().escape_debug(),
+        error = %parcel.error.escape_debug(),
+        "security: a notification names a bucket that is not in this account's `buckets`"
+    );
 }

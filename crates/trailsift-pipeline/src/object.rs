@@ -13,6 +13,7 @@ use crate::admission::{Admission, admit};
 use crate::backoff::full_jitter;
 use crate::dispatcher::{Origin, Provenance, Undelivered, chain, parcel_of};
 use crate::fetcher::Reading;
+use crate::notes::warn_of_refused;
 use crate::quarantine::Parcel;
 use crate::service::Lane;
 
@@ -128,7 +129,6 @@ impl Lane {
             Admission::Read(file) => file,
             Admission::Skip(kind) => return Outcome::Skipped(kind),
             Admission::Refuse(reason, error) => {
-                self.warn_of_refused(&object.bucket, &object.key, origin);
                 let source = self.source_of_notified(object);
                 return self.park(parcel_of(&source, origin, reason, error)).await;
             }
@@ -231,6 +231,9 @@ impl Lane {
     /// Parks a whole object or message.
     pub(crate) async fn park(&self, parcel: Parcel<'_>) -> Outcome {
         let (reason, attempt) = (parcel.reason, parcel.message.receive_count);
+        if reason == Reason::BucketNotAllowed {
+            warn_of_refused(&parcel);
+        }
         match self.shared.dispatcher.quarantine.park(parcel).await {
             Ok(()) => Outcome::Quarantined(reason),
             Err(error) => Outcome::Retry {

@@ -144,11 +144,6 @@ impl Lane {
                     if unreadable > BAD_ENTRIES {
                         continue;
                     }
-                    if fault.reason == Reason::BucketNotAllowed {
-                        let bucket = fault.bucket.as_deref().unwrap_or_default();
-                        let key = fault.key.as_deref().unwrap_or_default();
-                        self.warn_of_refused(bucket, key, origin);
-                    }
                     self.park(parcel_of_entry(fault, origin)).await
                 }
             };

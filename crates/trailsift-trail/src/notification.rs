@@ -175,8 +175,19 @@ pub struct NotificationFault {
 /// If the body as a whole is not understood. An entry that is not understood is an `Err` among the
 /// [`Notified::objects`] instead, so that it hides none of its neighbours.
 pub fn decode(body: &str) -> Result<Notification, NotificationFault> {
-    read(body, false)
-        .map_err(|detail| NotificationFault { reason: Reason::BadNotification, detail })
+    read(body, false).map_err(|Refusal { reason, detail }| NotificationFault { reason, detail })
+}
+
+/// Why a body as a whole is refused: text alone means that it is no notification.
+struct Refusal {
+    reason: Reason,
+    detail: String,
+}
+
+impl<T: Into<String>> From<T> for Refusal {
+    fn from(detail: T) -> Self {
+        Self { reason: Reason::BadNotification, detail: detail.into() }
+    }
 }
 
 /// Whether the name can be a bucket's: `[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]`.
@@ -196,13 +207,19 @@ pub fn bucket_name_is_legal(name: &str) -> bool {
     }
 }
 
+impl Refusal {
+    fn in_sns(self) -> Self {
+        Self { detail: format!("in the SNS envelope: {}", self.detail), ..self }
+    }
+}
+
 /// Reads one level of a message; `enveloped` if it is the `Message` of an SNS envelope.
-fn read(text: &str, enveloped: bool) -> Result<Notification, String> {
+fn read(text: &str, enveloped: bool) -> Result<Notification, Refusal> {
     if text.trim() == CLOUDTRAIL_VALIDATION {
         return Ok(Notification::Control(Control::CloudTrailValidation));
     }
     if text.trim().is_empty() {
-        return Err("the body is empty".to_owned());
+        return Err("the body is empty".into());
     }
     let members = Members::parse(text)?;
     // A body that bears the marks of two shapes is nobody's: two readers could take it for two
@@ -211,28 +228,28 @@ fn read(text: &str, enveloped: bool) -> Result<Notification, String> {
     let mut present = marks.into_iter().filter(|mark| members.has(mark));
     let mark = present.next().ok_or("none of the known shapes")?;
     if let Some(second) = present.next() {
-        return Err(format!("ambiguous: it has both {mark:?} and {second:?}"));
+        return Err(format!("ambiguous: it has both {mark:?} and {second:?}").into());
     }
     match mark {
-        "Records" => s3_event(&members).map(Notification::Objects),
-        "detail-type" => eventbridge(&members).map(Notification::Objects),
+        "Records" => Ok(Notification::Objects(s3_event(&members)?)),
+        "detail-type" => Ok(Notification::Objects(eventbridge(&members)?)),
         "s3ObjectKey" => cloudtrail(&members).map(Notification::Objects),
         "Event" => match members.required_text("Event")?.as_str() {
             "s3:TestEvent" => Ok(Notification::Control(Control::S3Test)),
-            other => Err(format!("the event \"{}\" is unknown", other.escape_debug())),
+            other => Err(format!("the event \"{}\" is unknown", other.escape_debug()).into()),
         },
-        _ if enveloped => Err("an SNS message in an SNS message".to_owned()),
+        _ if enveloped => Err("an SNS message in an SNS message".into()),
         _ => sns(&members),
     }
 }
 
 /// An SNS envelope, and what is in it: one level only.
-fn sns(members: &Members<'_>) -> Result<Notification, String> {
+fn sns(members: &Members<'_>) -> Result<Notification, Refusal> {
     match members.required_text("Type")?.as_str() {
         "Notification" => {
             let message = members.required_text("Message")?;
             let inner = read(&message, true);
-            match inner.map_err(|detail| format!("in the SNS envelope: {detail}"))? {
+            match inner.map_err(Refusal::in_sns)? {
                 Notification::Control(control) => Ok(Notification::Control(control)),
                 Notification::Objects(Notified { shape, objects, ignored }) => {
                     let shape = shape.in_sns();
@@ -241,7 +258,9 @@ fn sns(members: &Members<'_>) -> Result<Notification, String> {
             }
         }
         "SubscriptionConfirmation" => Ok(Notification::Control(Control::SnsSubscription)),
-        other => Err(format!("the SNS message type \"{}\" is unknown", other.escape_debug())),
+        other => {
+            Err(format!("the SNS message type \"{}\" is unknown", other.escape_debug()).into())
+        }
     }
 }
 
@@ -385,14 +404,14 @@ fn eventbridge_names(members: &Members<'_>) -> (Option<String>, Option<String>) 
 }
 
 /// CloudTrail's own notification: one bucket, several keys as they are.
-fn cloudtrail(members: &Members<'_>) -> Result<Notified, String> {
+fn cloudtrail(members: &Members<'_>) -> Result<Notified, Refusal> {
     let bucket = members.required_text("s3Bucket")?;
     let keys = members.array("s3ObjectKey")?;
     if keys.is_empty() {
-        return Err("its s3ObjectKey is empty".to_owned());
+        return Err("its s3ObjectKey is empty".into());
     }
     // One name for all: if it is bad, repeating it with each key would take more than linear space.
-    let bucket = legal_bucket(bucket).map_err(|(_, detail)| detail)?;
+    let bucket = legal_bucket(bucket).map_err(|(reason, detail)| Refusal { reason, detail })?;
     let objects = keys.into_iter().map(|key| {
         let fault = |key, detail| {
             let (reason, bucket) = (Reason::BadNotification, Some(bucket.clone()));

@@ -370,6 +370,32 @@ fn a_bucket_named_twice_is_an_entry_fault() {
 }
 
 #[test]
+fn f115_no_shape_announces_objects_of_an_illegal_bucket_name() {
+    for name in ["b.evil.com/", "arn:aws:s3:::org-trail", "169.254.169.254:80", "ORG", "a\u{1b}b"] {
+        let quoted = serde_json::json!(name).to_string();
+        let s3 = s3_event_with(r#""org-trail""#, &quoted);
+        let eventbridge = fixture!("eventbridge_object_created.json");
+        let eventbridge = eventbridge.replacen(r#""org-trail""#, &quoted, 1);
+        for body in [s3, eventbridge] {
+            let notified = notified(&body);
+            let fault = notified.objects[0].as_ref().expect_err(name);
+            assert_eq!(fault.reason, Reason::BucketNotAllowed, "{name}");
+            assert_eq!(fault.bucket.as_deref(), Some(name));
+            assert!(!fault.detail.contains('\u{1b}'));
+        }
+        // One name for many keys: it is said once.
+        let keys = vec!["k"; 1000];
+        let body = serde_json::json!({"s3Bucket": name, "s3ObjectKey": keys}).to_string();
+        let envelope = serde_json::json!({"Type": "Notification", "Message": body}).to_string();
+        for body in [body, envelope] {
+            let fault = decode(&body).expect_err(name);
+            assert_eq!(fault.reason, Reason::BucketNotAllowed, "{name}");
+            assert!(fault.detail.len() < 200, "{fault}");
+        }
+    }
+}
+
+#[test]
 fn a_huge_body_is_refused_without_harm() {
     const MIB: usize = 1 << 20;
     refused(&"[".repeat(MIB));

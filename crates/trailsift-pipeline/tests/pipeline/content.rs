@@ -59,9 +59,26 @@ async fn f16_to_f29_a_bad_record_is_parked_under_its_reason_and_its_neighbours_a
         let line = &parked[0];
         assert_eq!((parked.len(), &line["reason"]), (1, &Value::from(reason)));
         assert_eq!((&line["key"], &line["index"]), (&Value::from(file), &Value::from(1)));
+        let is_text = line["data_encoding"].is_null();
+        assert_eq!(is_text, reason != "invalid_utf8", "what is no text is parked as base64");
         let records = |outcome| count(&rig, "trailsift_records_total", &[("outcome", outcome)]);
         let counted = [records("seen"), records("selected"), records("quarantined")];
         assert_eq!(counted, ["3", "2", "1"], "{reason}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn f16_where_the_structure_is_lost_the_records_before_are_delivered_and_the_rest_parked_as_one()
+ {
+    let (before, after) = (selected("before"), selected("after"));
+    for rest in [format!(r#"{{"a":[1,2}},{after}]}}"#), format!(r#"{{"a":"b}},{after}]}}"#)] {
+        let mut rig = Rig::new();
+        let plain = format!(r#"{{"Records":[{before},{rest}"#);
+        let file = settle_file(&mut rig, gzip(plain.as_bytes())).await;
+        assert_eq!(rig.events(), std::slice::from_ref(&before), "{rest}");
+        let parked = rig.parked();
+        assert_eq!((parked.len(), &parked[0]["reason"]), (1, &Value::from("structure_lost")));
+        assert_eq!((&parked[0]["key"], &parked[0]["data"]), (&file.into(), &rest.into()));
     }
 }
 

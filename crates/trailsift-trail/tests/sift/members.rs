@@ -149,6 +149,21 @@ fn f5_the_limit_on_inflated_bytes_is_for_all_members_together() {
 }
 
 #[test]
+fn f5_empty_members_without_number_cost_little_each() {
+    let document = document();
+    for (empty, last) in [
+        (gzip(b""), gzip(document.as_bytes())),
+        (zstd(b""), zstd(document.as_bytes())),
+        (EMPTY_SKIPPABLE.to_vec(), zstd(document.as_bytes())),
+    ] {
+        // A quarter of a second; a minute, were each of them to set up a decoder of its own.
+        let stored = [empty.repeat(500_000), last].concat();
+        let sifted = sift_members(&stored, MultiMember::Accept, 512 << 10);
+        assert_eq!(sifted.found, sift(document.as_bytes()).found);
+    }
+}
+
+#[test]
 fn f3_a_later_frame_may_not_ask_for_a_huge_window_either() {
     let huge = [&zstd(document().as_bytes())[..], &[0x28, 0xB5, 0x2F, 0xFD, 0, 14 << 3, 1, 0, 0]];
     let sifted = sift_accepting(&huge.concat());
