@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use trailsift_core::{Message, QueueError};
 
 use crate::backoff::full_jitter;
-use crate::service::Lane;
+use crate::service::{Lane, Settings};
 use crate::worker;
 
 /// The most that one receive hands out.
@@ -76,13 +76,20 @@ async fn finish_receive(lane: &Lane, mut receive: Receive<'_>, working: impl Fut
             return working.await;
         }
         () = &mut working => match lane.shared.deadline.is_cancelled() {
-            true => timeout(lane.shared.settings.give_back_time() / 2, receive).await,
+            true => timeout(give_back_step(&lane.shared.settings), receive).await,
             false => return,
         },
     };
     if let Ok(received) = received {
         give_back(lane, received).await;
     }
+}
+
+/// How long each step of giving back may take at the end of a drain. Three come one after the other:
+/// a worker gives its message back, the last poll is heard out, and what that brings is given back.
+/// They must fit, also where the queue answers none of them.
+pub(crate) fn give_back_step(settings: &Settings) -> Duration {
+    settings.give_back_time() * 3 / 10
 }
 
 async fn give_back(lane: &Lane, received: Result<Vec<Message>, QueueError>) {

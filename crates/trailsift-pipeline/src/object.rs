@@ -264,11 +264,9 @@ impl Lane {
         if let Some(reason) = reason {
             let source = self.source(file, None, file.version_id.clone());
             let error = chain(error);
-            let outcome = self.park(parcel_of(&source, origin, reason, error)).await;
-            if matches!(outcome, Outcome::Quarantined(_)) {
-                self.object_attempts.settled(file);
-            }
-            return outcome;
+            // Its attempts stay spent until the message is deleted: another object of it may need more
+            // of them, and both must be settled at the same delivery.
+            return self.park(parcel_of(&source, origin, reason, error)).await;
         }
         let least = match (error, error.disposition()) {
             (StoreError::Denied(_) | StoreError::WrongRegion { .. }, _) => REFUSED_WAIT,

@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use prometheus::IntGauge;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use trailsift_core::{Message, Reason};
 use trailsift_trail::{EntryFault, Notification, Notified, NotifiedObject, decode};
 
+use crate::admission::{Admission, admit};
 use crate::backoff::full_jitter;
 use crate::dispatcher::{Origin, chain, parcel_of_message};
 use crate::lease::{Lease, Ticket};
+use crate::listener::give_back_step;
 use crate::object::Outcome;
 use crate::quarantine::Parcel;
 use crate::service::Lane;
@@ -133,7 +135,10 @@ impl Lane {
         for object in &notified.objects {
             let outcome = match object {
                 Ok(object) => {
-                    if !seen.insert((&object.bucket, &object.key, &object.version_id)) {
+                    // With its entity tag: two entries may tell of an object and of what has
+                    // overwritten it, and the ledger may know only the first.
+                    let NotifiedObject { bucket, key, version_id, etag, .. } = object;
+                    if !seen.insert((bucket, key, version_id, etag)) {
                         self.shared.metrics.duplicates_suppressed.inc();
                         continue;
                     }
@@ -178,7 +183,10 @@ impl Lane {
         }
         match (wait, unreadable.saturating_sub(BAD_ENTRIES)) {
             (Some(wait), _) => Verdict::Retry(wait),
-            (None, 0) => Verdict::Delete,
+            (None, 0) => {
+                self.forget_attempts(&notified);
+                Verdict::Delete
+            }
             (None, left_out) => {
                 // The first of the parked lines has the body, and with it every entry.
                 let error = format!(
@@ -187,10 +195,20 @@ impl Lane {
                 let reason = Reason::BadNotification;
                 let verdict = self.park_message(origin, reason, error).await;
                 if verdict == Verdict::Delete {
+                    self.forget_attempts(&notified);
                     notified_total.inc_by(left_out);
                     self.count_object("quarantined", reason.as_str(), left_out);
                 }
                 verdict
+            }
+        }
+    }
+
+    /// Whatever names these objects next begins anew.
+    fn forget_attempts(&self, notified: &Notified) {
+        for object in notified.objects.iter().flatten() {
+            if let Admission::Read(file) = admit(object, &self.account.buckets) {
+                self.object_attempts.settled(&file);
             }
         }
     }
@@ -248,13 +266,21 @@ impl Lane {
     /// Gives the message back, if it is still ours to give.
     pub(crate) async fn release(&self, lease: &Lease, after: Duration) {
         let Some(receipt) = lease.receipt() else { return };
-        // At the end of a drain the last poll may have to be given back too, in the same time.
-        let limit = RELEASE_TIMEOUT.min(self.shared.settings.give_back_time() / 2);
-        let released = timeout(limit, self.account.queue.release(&receipt, after)).await;
+        let shared = &self.shared;
+        let drained = async {
+            shared.deadline.cancelled().await;
+            sleep(give_back_step(&shared.settings)).await;
+        };
+        // Cancel safety: a release that is given up may still happen, which is as good.
+        let released = tokio::select! {
+            biased;
+            released = timeout(RELEASE_TIMEOUT, self.account.queue.release(&receipt, after)) => released.ok(),
+            () = drained => None,
+        };
         let error = match released {
-            Ok(Ok(())) => return,
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => "no answer in time".to_owned(),
+            Some(Ok(())) => return,
+            Some(Err(error)) => error.to_string(),
+            None => "no answer in time".to_owned(),
         };
         tracing::warn!(
             account = self.account.name,

@@ -4,6 +4,7 @@ mod admission;
 mod content;
 mod delivery;
 mod ending;
+mod found_by_simulation;
 mod leases;
 mod ledger;
 mod objects;
