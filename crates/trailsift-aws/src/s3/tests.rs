@@ -239,6 +239,26 @@ async fn a_request_pins_version_and_key_exactly() {
 }
 
 #[tokio::test]
+async fn f36_the_stored_bytes_arrive_as_they_are_whatever_their_coding_is_said_to_be() {
+    let gzip = [0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 0xFF, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    for stored in [&gzip[..], b"{\"Records\":[]}"] {
+        for coding in [None, Some("gzip"), Some("br"), Some("aws-chunked"), Some("zstd, gzip")] {
+            let mut answer = Answer::new(200, stored).header("etag", ETAG);
+            if let Some(coding) = coding {
+                answer = answer.header("content-encoding", coding);
+            }
+            let (opened, request) = open(answer, &file(), None).await;
+            let asked = request.header("accept-encoding").unwrap_or("identity");
+            assert_eq!(asked, "identity", "nobody is asked to code it anew");
+            let object = opened.expect("an object");
+            assert_eq!(object.size, Some(stored.len() as u64), "{coding:?}");
+            let bytes: Vec<Bytes> = object.body.try_collect().await.expect("a body");
+            assert_eq!(bytes.concat(), stored, "{coding:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_resumed_read_is_pinned_to_the_entity_tag() {
     let (opened, request) = open(part("bytes 3-9/10", "3456789"), &file(), Some(&resume(3))).await;
     assert_eq!(request.header("range"), Some("bytes=3-"));
