@@ -147,6 +147,22 @@ fn the_routes_of_a_configuration_replace_the_built_in_one() {
 }
 
 #[test]
+fn f3_several_streams_in_a_file_are_read_where_the_configuration_says_so() {
+    let file = file(3, 100);
+    let (head, tail) = file.json.split_at(file.json.len() / 2);
+    let stored = [head, tail].map(|part| zstd::encode_all(part, 3).expect("compressed")).concat();
+    let output = sift(["--json"], &stored);
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
+    assert!(text(&output.stderr).contains("gzip_trailing_member"));
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("trailsift.toml");
+    fs::write(&path, "[service]\nmulti_member = \"accept\"\n").expect("written");
+    let output = sift(["--json".as_ref(), "--config".as_ref(), path.as_os_str()], &stored);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stdout), text(&lines(&file)));
+}
+
+#[test]
 fn a_reader_that_has_seen_enough_is_no_failure() {
     let folder = tempfile::tempdir().expect("a folder");
     let file =
