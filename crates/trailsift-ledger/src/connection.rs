@@ -17,8 +17,11 @@ const SCHEMA: &str = include_str!("schema.sql");
 /// How long a statement waits for a lock of somebody else.
 pub(crate) const BUSY: Duration = Duration::from_secs(1);
 
+/// The write-ahead log is copied into the database when it has this many pages (16 MB): a page that was
+/// written often since then is copied once.
+const WAL_PAGES: i64 = 4_000;
 /// The write-ahead log is cut down to this whenever it has been copied into the database.
-const WAL_LIMIT_BYTES: i64 = 16 << 20;
+const WAL_LIMIT_BYTES: i64 = 32 << 20;
 
 /// Why a file could not be opened.
 #[derive(Debug)]
@@ -99,6 +102,7 @@ fn identify(connection: &mut Connection, path: &Path) -> Result<(), Refusal> {
     connection.pragma_update(None, "journal_mode", "wal").map_err(refused)?;
     // A crash of the process loses nothing; a power cut may lose the last commits, never more.
     connection.pragma_update(None, "synchronous", "normal").map_err(refused)?;
+    connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES).map_err(refused)?;
     connection.pragma_update(None, "journal_size_limit", WAL_LIMIT_BYTES).map_err(refused)?;
     if is_new {
         create(connection).map_err(refused)?;

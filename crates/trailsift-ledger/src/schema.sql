@@ -18,7 +18,7 @@ CREATE TABLE settled (
     first_event INTEGER,            -- times are unix milliseconds
     last_event INTEGER,
     settled_at INTEGER NOT NULL,
-    fingerprint INTEGER NOT NULL,   -- of the name: account, bucket, key, revision
+    fingerprint INTEGER NOT NULL,   -- of the name; what lies in one folder is near
     seal INTEGER NOT NULL           -- of the claim: name, sinks, parked
 ) STRICT;
 
