@@ -34,7 +34,7 @@ pub(super) fn names_a_secret(name: &str) -> bool {
 struct SourceFile {
     path: PathBuf,
     text: String,
-    /// What must not be shown: literal secrets.
+    /// What must not be shown: literal secrets, apart from each other and in order.
     hidden: Vec<Range<usize>>,
 }
 
@@ -124,7 +124,9 @@ impl Findings {
 
     /// Never shows these parts of a file.
     pub(super) fn hide(&self, file: usize, parts: Vec<Range<usize>>) {
-        self.files.borrow_mut()[file].hidden.extend(parts);
+        let hidden = &mut self.files.borrow_mut()[file].hidden;
+        hidden.extend(parts);
+        hidden.sort_by_key(|part| part.start);
     }
 
     pub(super) fn error(&self, place: Place, message: impl Into<String>, hint: impl Into<String>) {
@@ -344,17 +346,20 @@ impl SourceFile {
         let marked_from = marked_from.map_or(end, |(at, _)| start + at);
         let marked_to = self.text.floor_char_boundary((marked_from + length).min(end));
         let marked = self.text[marked_from..marked_to].chars().filter(|c| *c != '\r').count();
-        let is_hidden = |at: usize| self.hidden.iter().any(|hidden| hidden.contains(&at));
-        let shown = self.text[start..end].char_indices().filter(|(_, c)| *c != '\r');
-        let shown = shown.map(|(at, c)| match c {
+        // A line may be the whole file, and hold thousands of secrets: only what is shown is looked up.
+        let is_hidden = |at: usize| {
+            let begun = self.hidden.partition_point(|hidden| hidden.start <= at);
+            self.hidden[..begun].last().is_some_and(|hidden| hidden.contains(&at))
+        };
+        let cut = column.saturating_sub(MARGIN);
+        let shown = self.text[start..end].char_indices().filter(|(_, c)| *c != '\r').skip(cut);
+        let mut shown = shown.map(|(at, c)| match c {
             _ if is_hidden(start + at) => '*',
             '\t' => ' ',
             c if c.is_control() => '\u{fffd}',
             c => c,
         });
-        let cut = column.saturating_sub(MARGIN);
         let marked = marked.clamp(1, MARGIN);
-        let mut shown = shown.skip(cut);
         let ellipsis = if cut > 0 { "…" } else { "" };
         let mut text: String = ellipsis.into();
         text.extend(shown.by_ref().take(column - cut + marked + MARGIN));
