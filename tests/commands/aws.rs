@@ -32,6 +32,8 @@ struct World {
     objects: HashMap<String, Vec<u8>>,
     /// The events that were posted to `/collect`, one per line.
     collected: Vec<String>,
+    /// What the collector answers instead of taking events.
+    refusal: Option<StatusCode>,
     receipts: u64,
 }
 
@@ -77,7 +79,12 @@ impl Aws {
         self.world().messages.len()
     }
 
-    /// What the collector was sent, sorted.
+    /// Has the collector answer every post with this status and take nothing; `None` mends it.
+    pub(crate) fn refuse(&self, status: Option<u16>) {
+        self.world().refusal = status.map(|code| StatusCode::from_u16(code).expect("a status"));
+    }
+
+    /// What the collector took, sorted.
     pub(crate) fn collected(&self) -> Vec<String> {
         let mut collected = self.world().collected.clone();
         collected.sort();
@@ -137,6 +144,10 @@ async fn answer(
 fn plain(shared: &Shared, method: &Method, path: &str, body: &Bytes) -> Response {
     let mut world = shared.lock().expect("no panic while it is held");
     if path == "/collect" {
+        // It has nothing against being asked whether it is there.
+        if let Some(status) = world.refusal.filter(|_| method == Method::POST) {
+            return status.into_response();
+        }
         let text = std::str::from_utf8(body).expect("text");
         world.collected.extend(text.lines().map(str::to_owned));
         return StatusCode::NO_CONTENT.into_response();

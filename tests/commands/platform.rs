@@ -225,6 +225,46 @@ fn a_disk_that_takes_only_part_of_a_write_delays_and_loses_nothing() {
     assert!(without_repetitions(rig.events()) == expected, "every event, and nothing else");
 }
 
+#[test]
+fn a_collector_that_refuses_everything_is_not_ready_and_the_stream_is_not_parked() {
+    let rig = Rig::new(
+        "[sink.http]\ntype = \"http\"\nurl = \"$ENDPOINT/collect\"\n\
+         batch = { events = 7 }\n[[route]]\nname = \"all\"\n\
+         sinks = [\"http\"]\nselector = [{ eventSource = { equals = [\"codeguru-reviewer.amazonaws.com\"] } }]\n",
+    );
+    let mut command = rig.trailsift();
+    command.arg("-v").stdout(Stdio::null());
+    let mut service = Killed(command.spawn().expect("it starts"));
+    let log = Heard::of(service.0.stderr.take().expect("a pipe"));
+    // A wrong path speaks of no event, and the collector answers HEAD all the same.
+    rig.aws.refuse(Some(404));
+    let expected = rig.deliver(30);
+    let unready = |why: &str| {
+        let page = rig.get("/readyz").unwrap_or_default();
+        page.starts_with("HTTP/1.1 503") && page.contains(why)
+    };
+    wait_for(|| unready("the collector answers 404"));
+    // Neither does one that says of each event that it is bad.
+    rig.aws.refuse(Some(400));
+    wait_for(|| log.has("events one after the other and accepted none"));
+    let parked = || {
+        let text = fs::read_to_string(rig.path("data/quarantine/quarantine.jsonl"));
+        let lines: Vec<Value> = text
+            .unwrap_or_default()
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("a JSON line"))
+            .collect();
+        lines.iter().map(|line| line["data"].as_str().expect("an event").to_owned()).collect()
+    };
+    rig.aws.refuse(None);
+    wait_for(|| rig.aws.left() == 0);
+    let parked: Vec<String> = parked();
+    assert!(parked.len() <= 10, "{} parked", parked.len());
+    let mut all = [parked, rig.aws.collected()].concat();
+    all.sort();
+    assert!(without_repetitions(all) == expected, "every event is there or in the quarantine");
+}
+
 /// What a process says, as far as it has been heard.
 struct Heard(Arc<Mutex<String>>);
 
