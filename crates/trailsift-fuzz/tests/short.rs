@@ -17,6 +17,7 @@ fn numbers(usual: u64) -> Range<u64> {
 }
 
 /// Runs the check; if it fails, says how to do that again.
+#[expect(clippy::print_stderr, reason = "a failing test's words")]
 fn check(target: &Target, input: &[u8], again: impl FnOnce() -> String) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| (target.check)(input))) {
         eprintln!("\n{}: {}", target.name, again());
