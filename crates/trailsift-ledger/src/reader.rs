@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender};
 
 use trailsift_core::{Known, LedgerError, ObjectId};
@@ -27,17 +28,19 @@ pub(crate) fn run(questions: &Receiver<Question>, slot: &Arc<Slot>, writer: &Syn
 fn recall(object: &ObjectId, slot: &Slot, writer: &SyncSender<Request>) -> Result<Known, String> {
     // A writer whose queue is full finds out by itself.
     let ask_to_reopen = || drop(writer.try_send(Request::Reopen));
-    let mut place = slot.lock();
-    let Some(connection) = &place.connection else {
-        drop(place);
+    let mut held = slot.lock();
+    let Some(connection) = &*held else {
+        drop(held);
         ask_to_reopen();
         return Err("the ledger is not open".to_owned());
     };
     rows::recall(connection, object).map_err(|fault| {
         if fault.remedy() != Remedy::Wait {
-            place.connection = None;
-            place.damaged |= fault.remedy() == Remedy::Rebuild;
-            drop(place);
+            *held = None;
+            if fault.remedy() == Remedy::Rebuild {
+                slot.damaged.store(true, Ordering::Relaxed);
+            }
+            drop(held);
             ask_to_reopen();
         }
         format!("the ledger cannot be read: {fault}")

@@ -1,3 +1,4 @@
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -46,20 +47,16 @@ const REOPEN_PAUSE: Duration = Duration::from_secs(1);
 /// The reader's connection. The writer takes it away before it moves a file.
 #[derive(Debug, Default)]
 pub(crate) struct Slot {
-    place: Mutex<Place>,
-}
-
-#[derive(Debug, Default)]
-pub(crate) struct Place {
-    pub(crate) connection: Option<Connection>,
-    /// The reader found the file to be damaged.
-    pub(crate) damaged: bool,
+    connection: Mutex<Option<Connection>>,
+    /// The reader found the file to be damaged. Beside the lock, so that the writer need not wait for a
+    /// query to see it.
+    pub(crate) damaged: AtomicBool,
 }
 
 impl Slot {
     /// The connection, for as long as the guard is held: one query.
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Place> {
-        self.place.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Option<Connection>> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -146,7 +143,7 @@ impl Writer {
 
     /// The connection to the file that has the ledger's name now.
     fn connection(&mut self) -> Result<&mut Connection, Failure> {
-        let damaged = std::mem::take(&mut self.slot.lock().damaged);
+        let damaged = self.slot.damaged.swap(false, Ordering::Relaxed);
         let current = self.folder.file();
         let is_current = |open: &(Connection, FileId)| current == Some(open.1);
         if damaged || !self.open.as_ref().is_some_and(is_current) {
@@ -183,12 +180,14 @@ impl Writer {
         // The reader waits for its connection meanwhile. Both are closed: no file is moved while one
         // of them has it open.
         let slot = Arc::clone(&self.slot);
-        let mut place = slot.lock();
-        *place = Place::default();
+        let mut reader = slot.lock();
+        *reader = None;
+        // Said of the file that is closed here, and said under this lock.
+        slot.damaged.store(false, Ordering::Relaxed);
         let file = self.open.take().map(|(_, file)| file).filter(|_| condemned);
         match self.folder.open(file) {
             Ok(opened) => {
-                self.install(&mut place, opened);
+                self.install(&mut reader, opened);
                 Ok(())
             }
             Err(error) => {
@@ -198,10 +197,10 @@ impl Writer {
         }
     }
 
-    fn install(&mut self, place: &mut Place, opened: Opened) {
+    fn install(&mut self, slot: &mut Option<Connection>, opened: Opened) {
         let Opened { writer, reader, file } = opened;
         self.open = Some((writer, file));
-        place.connection = Some(reader);
+        *slot = Some(reader);
         self.refused = None;
     }
 
