@@ -3,8 +3,19 @@
 //! Every test makes its own bucket and queue, so they run side by side and leave nothing that the
 //! next one could see.
 
+mod adversary;
+mod copies;
 mod delivery;
+mod disk;
+mod drain;
 mod http_sink;
+mod kill;
+mod ledger;
+mod memory;
+mod once;
+mod replicas;
 mod signals;
 mod stack;
+mod stalling_proxy;
+mod traffic;
 mod trailsift;

@@ -43,24 +43,6 @@ async fn sigterm_and_sigint_drain_and_end_with_0() {
 
 #[tokio::test]
 #[ignore = "needs LocalStack: cargo xtask test"]
-async fn a_stuck_sink_is_left_at_the_deadline_and_its_message_is_given_back() {
-    let stack = Stack::create("stuck", 300).await;
-    let collector = Collector::start(|_, _| None).await;
-    let trailsift =
-        Trailsift::configure(&stack, "drain_timeout = \"3s\"", &http_sink(&collector.url(), ""));
-    stack.put(KEY, some_file(7).gzip()).await;
-    let running = trailsift.run(&[]);
-    eventually("the sink is stuck", || async { (collector.requests() > 0).then_some(()) }).await;
-    running.signal(Signal::TERM);
-    let ended = running.ended().await;
-    assert_eq!(ended.code, Some(0), "{}", ended.log);
-    // Without being given back it would stay hidden for five minutes.
-    let back = || async { (stack.backlog().await == (1, 0)).then_some(()) };
-    eventually("the message is back", back).await;
-}
-
-#[tokio::test]
-#[ignore = "needs LocalStack: cargo xtask test"]
 async fn a_second_signal_ends_at_once() {
     for (name, signal, code) in
         [("second-term", Signal::TERM, 143), ("second-int", Signal::INT, 130)]

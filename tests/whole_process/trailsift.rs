@@ -9,6 +9,10 @@ use tokio::process::{Child, Command};
 
 use crate::stack::Stack;
 
+/// The environment variable that tells one start of the service from another: a sink may send it
+/// as a header.
+pub(crate) const RUN: &str = "TEST_RUN";
+
 /// A configuration folder and the service that runs with it.
 pub(crate) struct Trailsift {
     folder: TempDir,
@@ -55,6 +59,12 @@ impl Trailsift {
         self.folder.path().join(name)
     }
 
+    /// Leaves the folder where it is, for a person to look at, and says where.
+    pub(crate) fn keep(&mut self) -> &Path {
+        self.folder.disable_cleanup(true);
+        self.folder.path()
+    }
+
     fn write(&self, name: &str, text: &str) {
         let path = self.path(name);
         std::fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
@@ -66,14 +76,24 @@ impl Trailsift {
         self.run_with(arguments, Stdio::piped())
     }
 
+    /// Starts it as the run of this number, which has a log of its own.
+    pub(crate) fn run_as(&self, number: u32, arguments: &[&str]) -> Running {
+        self.start(number, arguments, Stdio::null())
+    }
+
     pub(crate) fn run_with(&self, arguments: &[&str], stdout: Stdio) -> Running {
-        let log = self.path("log.jsonl");
+        self.start(0, arguments, stdout)
+    }
+
+    fn start(&self, number: u32, arguments: &[&str], stdout: Stdio) -> Running {
+        let log = self.path(&format!("log-{number}.jsonl"));
         let stderr = std::fs::File::create(&log).expect("a log file");
         let child = Command::new(env!("CARGO_BIN_EXE_trailsift"))
             .args(["run", "--log-format", "json", "--config"])
             .arg(self.path("config"))
             .args(arguments)
             .env("TEST_TOKEN", "very-secret-token")
+            .env(RUN, number.to_string())
             .stdin(Stdio::null())
             .stdout(stdout)
             .stderr(stderr)
@@ -122,6 +142,11 @@ impl Running {
     /// What it has logged so far.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(&self.log).expect("a log")
+    }
+
+    /// SIGKILL, and not back before it is gone.
+    pub(crate) async fn kill(mut self) {
+        self.child.kill().await.expect("it can be killed");
     }
 
     /// Waits for its end, two minutes at most.
