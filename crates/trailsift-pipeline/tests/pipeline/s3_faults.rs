@@ -192,13 +192,14 @@ async fn a_wrong_checksum_is_read_anew_from_the_start_and_never_resumed() {
 /// The damage is in the first of several chunks, the checksum at the end of the last one.
 #[tokio::test(start_paused = true)]
 async fn damage_is_the_objects_own_only_if_its_checksum_matches() {
-    let damaged = format!(r#"{{"Records":[}}]{}"#, " ".repeat(2 << 20));
+    // Known by its first bytes: what is read after them is read for the checksum alone.
+    let damaged = [&b"BZh91AY&SY"[..], &[0; 2 << 20]].concat();
     let (mut rig, file) = rig_with(damaged);
     rig.store.fault(BUCKET, &file, StoreFault::WrongChecksum);
     rig.run_until_empty().await;
     assert_eq!(asked(&rig.store), (2, 0), "read anew: the damage may have come on the way");
     assert_eq!(rig.parked().len(), 1);
-    assert_eq!(rig.parked()[0]["reason"], "structure_lost");
+    assert_eq!(rig.parked()[0]["reason"], "unsupported_codec");
     assert_eq!(s3_errors(&rig, "checksum_mismatch"), 1);
 }
 
@@ -383,9 +384,10 @@ async fn a_queue_that_holds_messages_but_hands_none_out_raises_the_alarm() {
     let taken = Queue::receive(&rig.queue, 1, SECOND).await.expect("a message").remove(0);
     rig.deliver("stuck", &[&selected("stuck")]);
     let running = rig.start();
-    sleep(MINUTE).await;
-    assert_eq!(silent(&rig), 0, "a count that is out of date is no alarm");
-    sleep(2 * MINUTE).await;
+    // Asked once, after the first empty minute: the queue's counts may be out of date.
+    sleep(100 * SECOND).await;
+    assert_eq!(silent(&rig), 0, "one contradiction is no alarm");
+    sleep(100 * SECOND).await;
     assert_eq!(silent(&rig), 1);
     let gone = Queue::delete(&rig.queue, &[taken.receipt]).await.expect("an answer");
     assert!(gone[0].is_ok());
