@@ -157,6 +157,28 @@ impl Quarantine {
     }
 }
 
+/// The nearest time that a calendar has: a clock that went wrong must not stop a parcel.
 fn rfc3339(time: SystemTime) -> String {
-    OffsetDateTime::from(time).format(&Rfc3339).unwrap_or_else(|_| "9999-12-31T23:59:59Z".into())
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let since = time::Duration::try_from(since).ok();
+    let time = since.and_then(|since| OffsetDateTime::UNIX_EPOCH.checked_add(since));
+    let text = time.and_then(|time| time.format(&Rfc3339).ok());
+    text.unwrap_or_else(|| "9999-12-31T23:59:59Z".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_clock_that_went_wrong_dates_a_parcel_all_the_same() {
+        let epoch = SystemTime::UNIX_EPOCH;
+        let ahead = |seconds| epoch + Duration::from_secs(seconds);
+        assert_eq!(rfc3339(ahead(1_700_000_000)), "2023-11-14T22:13:20Z");
+        assert_eq!(rfc3339(epoch - Duration::from_secs(1)), "1970-01-01T00:00:00Z");
+        assert_eq!(rfc3339(ahead(1 << 40)), "9999-12-31T23:59:59Z");
+        assert_eq!(rfc3339(ahead(i64::MAX as u64)), "9999-12-31T23:59:59Z");
+    }
 }

@@ -340,3 +340,13 @@ async fn the_lags_are_those_of_the_object_and_of_its_selected_events() {
     assert_eq!(rig.histogram("trailsift_object_lag_seconds"), (1, 20.0));
     assert_eq!(rig.histogram("trailsift_event_lag_seconds"), (2, 360.0));
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_is_ahead_of_the_clock_is_delivered_and_has_no_lag() {
+    let mut rig = Rig::new();
+    let ahead = selected("1").replacen('{', r#"{"eventTime":"2031-01-01T00:00:00Z","#, 1);
+    rig.deliver("one", &[&ahead]);
+    rig.run_until_empty().await;
+    assert_eq!(rig.events(), [ahead]);
+    assert_eq!(rig.histogram("trailsift_event_lag_seconds"), (0, 0.0));
+}
