@@ -1,9 +1,8 @@
 //! Whether a record agrees with the key of its file, and whether its version is a known one.
 
-use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{Deserialize as _, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::key::{KeyClass, classify};
@@ -46,8 +45,11 @@ impl Claims {
     /// recursion.
     pub(crate) fn compare(&self, record: &str) -> serde_json::Result<Oddities> {
         let mut json = serde_json::Deserializer::from_str(record);
-        let oddities = Comparison(self).deserialize(&mut json)?;
+        let (oddities, is_checked) = Comparison(self).deserialize(&mut json)?;
         json.end()?;
+        if !is_checked {
+            serde_json::from_str::<IgnoredAny>(record)?;
+        }
         Ok(oddities)
     }
 }
@@ -60,27 +62,47 @@ enum Field {
     Other,
 }
 
+impl Field {
+    fn of(name: &[u8]) -> Self {
+        match name {
+            b"eventVersion" => Self::Version,
+            b"recipientAccountId" => Self::Account,
+            b"awsRegion" => Self::Region,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// The name of a member.
+struct Name {
+    field: Field,
+    was_escaped: bool,
+}
+
+/// Yields what is odd, and whether every name was checked to the letter.
 struct Comparison<'c>(&'c Claims);
 
 impl<'de> DeserializeSeed<'de> for Comparison<'_> {
-    type Value = Oddities;
+    type Value = (Oddities, bool);
 
-    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Oddities, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Self::Value, D::Error> {
         json.deserialize_map(self)
     }
 }
 
 impl<'de> Visitor<'de> for Comparison<'_> {
-    type Value = Oddities;
+    type Value = (Oddities, bool);
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Oddities, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut odd = Oddities::default();
+        let mut is_checked = true;
         let claimed = self.0.account_and_region.as_ref();
-        while let Some(field) = map.next_key_seed(FieldName)? {
+        while let Some(Name { field, was_escaped }) = map.next_key_seed(FieldName)? {
+            is_checked &= !was_escaped;
             match field {
                 Field::Version => {
                     let is_known = |version: &str| version.split('.').next() == Some(KNOWN_MAJOR);
@@ -102,34 +124,49 @@ impl<'de> Visitor<'de> for Comparison<'_> {
                 }
             }
         }
-        Ok(odd)
+        Ok((odd, is_checked))
     }
 }
 
 /// Whether the value says something, and not what is expected.
 fn differs(value: &RawValue, is_expected: impl FnOnce(&str) -> bool) -> bool {
-    let is_null = value.get() == "null";
-    !is_null && !serde_json::from_str::<Cow<'_, str>>(value.get()).is_ok_and(|it| is_expected(&it))
+    let json = value.get();
+    let inside = json.strip_prefix('"').and_then(|json| json.strip_suffix('"'));
+    match inside {
+        Some(text) if !text.contains('\\') => !is_expected(text),
+        Some(_) => !serde_json::from_str::<String>(json).is_ok_and(|text| is_expected(&text)),
+        None => json != "null",
+    }
 }
 
-/// Reads a name as it stands: in this way serde_json takes a lone surrogate, and no control character.
+/// Reads a name as bytes: serde_json takes a lone surrogate as nothing else. It then also lets control
+/// characters pass, which only shows where nothing was unescaped.
 struct FieldName;
 
 impl<'de> DeserializeSeed<'de> for FieldName {
-    type Value = Field;
+    type Value = Name;
 
-    fn deserialize<D: Deserializer<'de>>(self, name: D) -> Result<Field, D::Error> {
-        let quoted = <&RawValue>::deserialize(name)?.get();
-        let name = match quoted.contains('\\') {
-            true => serde_json::from_str(quoted).unwrap_or_default(),
-            false => Cow::Borrowed(quoted.trim_matches('"')),
-        };
-        Ok(match &*name {
-            "eventVersion" => Field::Version,
-            "recipientAccountId" => Field::Account,
-            "awsRegion" => Field::Region,
-            _ => Field::Other,
-        })
+    fn deserialize<D: Deserializer<'de>>(self, name: D) -> Result<Name, D::Error> {
+        name.deserialize_bytes(self)
+    }
+}
+
+impl<'de> Visitor<'de> for FieldName {
+    type Value = Name;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_borrowed_bytes<E: Error>(self, name: &'de [u8]) -> Result<Name, E> {
+        match name.iter().any(|byte| *byte < b' ') {
+            true => Err(E::custom("a control character in a name")),
+            false => Ok(Name { field: Field::of(name), was_escaped: false }),
+        }
+    }
+
+    fn visit_bytes<E: Error>(self, name: &[u8]) -> Result<Name, E> {
+        Ok(Name { field: Field::of(name), was_escaped: true })
     }
 }
 
@@ -193,7 +230,10 @@ mod tests {
     #[test]
     fn every_well_formed_object_is_taken_and_nothing_else() {
         let deep = format!(r#"{{"a":{}{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
-        for record in [r#"{"\ud800":"\ud800","n":1e400}"#, &deep, " { } "] {
+        let escaped = r#"{"a\n\u0001":1,"\u0061wsRegion":"us-east-1"}"#;
+        for record in
+            [r#"{"\ud800":"\ud800","n":1e400}"#, &deep, " { } ", escaped, "{\"\u{7f}\":1}"]
+        {
             assert_eq!(odd(record), Oddities::default());
         }
         for record in [
@@ -207,6 +247,8 @@ mod tests {
             "{\"a\0\":1}",
             "{\"\\x\":1}",
             "{\"awsRegion\n\":1}",
+            "{\"\\u0061\u{1}\":1}",
+            "{\"\\u0061\":1,\"b\u{1}\":1}",
         ] {
             assert!(claims().compare(record).is_err(), "{record}");
         }
