@@ -52,6 +52,9 @@ impl<'a, R: Fn(&str) -> Option<String>> Sources<'a, R> {
         let read = &self.read;
         let load = || read(file).map(|text| source::tests(&text));
         let tests = self.tests.entry(file).or_insert_with(load);
+        if tests.is_some() && !source::is_compiled(file, read) {
+            return Some(format!("no module has the file {file}, so its tests never run"));
+        }
         match tests.as_ref().map(|tests| tests.get(name)) {
             None => Some(format!("there is no file {file}")),
             Some(None) => Some(format!("{file} has no test {name}")),
@@ -80,7 +83,11 @@ fn good() -> Vec<String> {
 fn judge(rows: &[String]) -> Vec<String> {
     let source = "#[test]\nfn it_parks() {}\nfn helper() {}\n\
                   #[test]\n#[ignore = \"takes an hour\"]\nfn it_rests() {}\n";
-    problems(&rows.join("\n"), |file| (file == "crates/a/src/b.rs").then(|| source.to_owned()))
+    problems(&rows.join("\n"), |file| match file {
+        "crates/a/src/b.rs" | "crates/a/src/left_over.rs" => Some(source.to_owned()),
+        "crates/a/src/lib.rs" => Some("mod b;\n".to_owned()),
+        _ => None,
+    })
 }
 
 #[test]
@@ -114,6 +121,10 @@ fn each_mistake_is_found() {
             "F7: crates/a/src/b.rs has no test helper",
         ),
         ("| F7 | torn | x | `crates/a/src/b.rs::it_rests` |", "is ignored"),
+        (
+            "| F7 | torn | x | `crates/a/src/left_over.rs::it_parks` |",
+            "F7: no module has the file crates/a/src/left_over.rs",
+        ),
         ("| F7 | torn | x | |", "F7: neither a test nor a reason"),
         ("| F7 | torn | x | later |", "F7: neither a test nor a reason"),
         ("| F7 | torn | x | Not yet: no. |", "F7: neither a test nor a reason"),

@@ -45,6 +45,20 @@ pub(crate) fn tests(source: &str) -> BTreeMap<String, Guard> {
     found
 }
 
+/// Whether the file is a target of its own or a module above it names it: a file that was left
+/// behind is no longer compiled, and nobody complains.
+pub(crate) fn is_compiled(file: &str, read: impl Fn(&str) -> Option<String>) -> bool {
+    let Some((folder, name)) = file.rsplit_once('/') else { return false };
+    let stem = name.trim_end_matches(".rs");
+    let places = [format!("{folder}.rs"), format!("{folder}/main.rs"), format!("{folder}/lib.rs")];
+    let above: Vec<String> = places.iter().filter_map(|place| read(place)).collect();
+    let is_target =
+        matches!(stem, "main" | "lib") || folder.ends_with("/tests") && above.is_empty();
+    let declared = format!("mod {stem};");
+    let mut lines = above.iter().flat_map(|text| text.lines());
+    is_target || lines.any(|line| line.trim().trim_start_matches("pub ").starts_with(&declared))
+}
+
 fn is_test(attribute: &str) -> bool {
     let path = attribute.trim_start_matches("#[");
     let end = path.find(['(', ']']).unwrap_or(path.len());
