@@ -92,6 +92,8 @@ fn an_envelope_changes_the_shape_only(body: &str, plain: &Result<Notification, N
             assert!(wrapped.is_err(), "{wrapped:?}");
         }
         other => match (&wrapped, other) {
+            // What is wrong in an envelope is not looked for in an envelope of it.
+            (Err(_), Err(_)) if is_envelope() => {}
             (Err(wrapped), Err(plain)) => assert_eq!(wrapped.reason, plain.reason),
             (wrapped, plain) => assert_eq!(wrapped, plain),
         },
