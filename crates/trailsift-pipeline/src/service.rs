@@ -206,8 +206,8 @@ impl Service {
         }
         drop(reached);
         let mut checks = JoinSet::new();
-        for outlet in shared.dispatcher.outlets().filter(|outlet| outlet.required) {
-            checks.spawn(watch_sink(Arc::clone(&outlet.sink), shared.health.clone()));
+        for sink in watched_sinks(&shared.dispatcher) {
+            checks.spawn(watch_sink(sink, shared.health.clone()));
         }
 
         let mut ended = LanesEnded::default();
@@ -323,6 +323,15 @@ async fn close_sinks(shared: &Shared, by: Instant) {
     if timeout_at(by, closing).await.is_err() {
         tracing::warn!("a sink could not be closed in time: best-effort events may be lost");
     }
+}
+
+/// The sinks that a message may have to wait for, each once: the required ones, and the quarantine's.
+fn watched_sinks(dispatcher: &Dispatcher) -> Vec<Arc<dyn Sink>> {
+    let required = dispatcher.outlets().filter(|outlet| outlet.required);
+    let mut sinks: Vec<_> = required.map(|outlet| Arc::clone(&outlet.sink)).collect();
+    let quarantine = dispatcher.quarantine.as_sink();
+    sinks.extend(quarantine.filter(|it| sinks.iter().all(|s| s.name() != it.name())).cloned());
+    sinks
 }
 
 async fn watch_sink(sink: Arc<dyn Sink>, health: Health) {

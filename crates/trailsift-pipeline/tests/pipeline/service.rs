@@ -141,3 +141,16 @@ async fn readiness_follows_queue_and_sink() {
     assert!(rig.health.troubles().is_empty());
     running.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_quarantine_that_cannot_be_written_is_not_ready() {
+    let rig = Rig::new();
+    rig.parked.refuse_checks(Some("no space is left on the disk"));
+    let running = rig.start();
+    tokio::time::sleep(SECOND).await;
+    assert_eq!(rig.health.troubles()["sink parked"], "no space is left on the disk");
+    rig.parked.refuse_checks(None);
+    tokio::time::sleep(60 * SECOND).await;
+    assert!(rig.health.troubles().is_empty());
+    running.stop().await;
+}
