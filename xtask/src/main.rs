@@ -7,6 +7,7 @@ mod fuzz;
 mod http;
 mod localstack;
 mod process;
+mod simulate;
 mod test;
 mod ui;
 mod workspace;
@@ -36,6 +37,8 @@ enum Task {
     Test(test::Options),
     /// Feeds the parsers of untrusted input with what libFuzzer makes of their corpus
     Fuzz(fuzz::Options),
+    /// Runs the pipeline through seeded faults and checks the delivery rules
+    Simulate(simulate::Options),
     /// Starts LocalStack as the other tasks do, and keeps it until Ctrl-C
     Localstack,
     /// Becomes another program that dies together with its parent
@@ -76,6 +79,7 @@ async fn perform(task: Task) -> anyhow::Result<ExitCode> {
     match task {
         Task::Demo(options) => demo::run(&ui, &options).await,
         Task::Test(options) => test::run(&ui, &options).await,
+        Task::Simulate(options) => simulate::run(&ui, &options).await,
         Task::Fuzz(options) => fuzz::run(&ui, &options).await,
         Task::Localstack => {
             let localstack = localstack::start(&ui).await?;

@@ -12,5 +12,4 @@ mod quirky_queue;
 mod rig;
 mod s3_faults;
 mod service;
-mod simulation;
 mod sinks;

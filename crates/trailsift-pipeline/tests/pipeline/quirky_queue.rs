@@ -23,8 +23,6 @@ pub(crate) enum Quirk {
     PanicsAtReceive(usize),
     /// Its approximate counts are wrong once: it looks empty at this status, counted from 1.
     LooksEmptyAt(usize),
-    /// It says that it deleted, and does not. No honest queue does; oracles must notice.
-    DeletesNothing,
 }
 
 /// A [`MemoryQueue`] with a quirk.
@@ -88,9 +86,6 @@ impl Queue for QuirkyQueue {
         &self,
         receipts: &[Receipt],
     ) -> Result<Vec<Result<(), QueueError>>, QueueError> {
-        match self.quirk {
-            Quirk::DeletesNothing => Ok(receipts.iter().map(|_| Ok(())).collect()),
-            _ => self.queue.delete(receipts).await,
-        }
+        self.queue.delete(receipts).await
     }
 }

@@ -41,8 +41,6 @@ pub(crate) struct Rig {
     pub(crate) queue_front: Option<Arc<dyn Queue>>,
     /// The same for `sink`.
     pub(crate) sink_front: Option<Arc<dyn Sink>>,
-    /// The same for `parked`.
-    pub(crate) parked_front: Option<Arc<dyn Sink>>,
     registry: Registry,
 }
 
@@ -83,7 +81,6 @@ impl Rig {
             health: Health::default(),
             queue_front: None,
             sink_front: None,
-            parked_front: None,
             registry: Registry::new(),
         }
     }
@@ -99,11 +96,10 @@ impl Rig {
     pub(crate) fn start(&self) -> Running {
         let metrics = PipelineMetrics::register(&self.registry).expect("a fresh registry");
         let clock: Arc<dyn Clock> = Arc::new(FixedClock::default());
-        let parked = self.parked_front.clone().unwrap_or_else(|| Arc::new(self.parked.clone()));
         let quarantine = if self.redrive {
             Quarantine::redrive(Arc::clone(&clock), metrics.clone())
         } else {
-            Quarantine::sink(parked, Arc::clone(&clock), metrics.clone())
+            Quarantine::sink(Arc::new(self.parked.clone()), Arc::clone(&clock), metrics.clone())
         };
         let queue = self.queue_front.clone().unwrap_or_else(|| Arc::new(self.queue.clone()));
         let mut accounts = vec![account("production", queue, self.store.clone())];

@@ -230,6 +230,27 @@ impl fmt::Display for Line<'_> {
         match self.0 {
             Event::Put(file) => write!(f, "put {file}"),
             Event::Sent(letter) => write!(f, "sent {letter}"),
+            Event::Starts { life } => write!(f, "{life} starts"),
+            Event::Crashes { life } => write!(f, "{life} crashes"),
+            Event::Stops { life } => write!(f, "{life} is told to stop"),
+            Event::Ended { life, how } => write!(f, "{life} has ended: {how}"),
+            Event::FaultsEnd => write!(f, "no faults from now on"),
+            Event::Opened { life, reading, what } => write!(f, "{life} opened {reading}: {what:?}"),
+            Event::Closes { life, reading } => write!(f, "{life} closes {reading}"),
+            Event::Acknowledged { life, sink, write, but } => {
+                write!(f, "{life} has {write} acknowledged by {sink}, but {but:?}")
+            }
+            Event::Refused { life, sink, write } => {
+                write!(f, "{life} has {write} refused by {sink}")
+            }
+            Event::Panics { life, sink } => write!(f, "{sink} of {life} panics"),
+            Event::Receives { life, account, max } => {
+                write!(f, "{life} asks queue {account} for {max}")
+            }
+            Event::Recalled { life, recall, what } => {
+                write!(f, "{life} recalled {recall}: {what:?}")
+            }
+            Event::Noted { life, call, done } => write!(f, "{life} noted {call}: {done}"),
             Event::Queue { account, event: QueueEvent::Extended { id, receipt, until } } => {
                 write!(f, "queue {account}: {id} {} extended until {:.3}", receipt.0, since(until))
             }
@@ -264,7 +285,6 @@ impl fmt::Display for Line<'_> {
                 let Settlement { sinks, parked, .. } = settlement;
                 write!(f, "{life} notes {call}: {object} settled, {sinks:?}, parked {parked:?}")
             }
-            other => write!(f, "{other:?}"),
         }
     }
 }

@@ -227,10 +227,9 @@ impl Delivered {
             let troubles = self.troubles.iter();
             let mine = troubles.filter(|((whose, file), _)| *whose == life && same(file));
             let mine: Vec<_> = mine.flat_map(|(_, troubles)| troubles).collect();
-            mine.iter()
-                .any(|trouble| is_one(trouble))
-                .then(|| mine.iter().filter(|t| ***t != StoreTrouble::Other).count())
-                .unwrap_or(0)
+            let at_last = mine.iter().any(|trouble| is_one(trouble));
+            let own = mine.iter().filter(|trouble| ***trouble != StoreTrouble::Other);
+            if at_last { own.count() } else { 0 }
         };
         match reason {
             "bucket_not_allowed" => named.any(|n| *n == Named::NotAllowed(key.to_owned())),

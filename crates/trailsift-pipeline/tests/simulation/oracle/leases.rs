@@ -1,4 +1,4 @@
-//! D3 and D4: who may do what with a message, and how many a replica has in hand.
+//! D3, D4 and D9: who may do what with a message, and how many a replica has in hand.
 
 use std::collections::{HashMap, HashSet};
 
@@ -27,6 +27,8 @@ pub(super) struct Leases {
     newest: HashMap<(Life, usize, MessageId), Receipt>,
     /// What is being read, each from its start, by the number of its reading.
     readings: HashMap<usize, (Life, usize, LogFile)>,
+    /// What a process tried to give back, and what it was told of its deletes.
+    done_with: HashSet<(Life, usize, Receipt)>,
     /// The messages that were given back, or never handed out.
     given_back: HashSet<(usize, MessageId)>,
 }
@@ -41,6 +43,7 @@ impl Leases {
             deliveries: HashMap::new(),
             newest: HashMap::new(),
             readings: HashMap::new(),
+            done_with: HashSet::new(),
             given_back: HashSet::new(),
         }
     }
@@ -74,7 +77,15 @@ impl Leases {
                 self.newest.insert((*life, *account, id.clone()), receipt.clone());
                 Ok(())
             }
+            Event::Ended { life, .. } => self.may_end(*life, *at),
+            Event::IsTold { life, account, op: QueueOp::Delete, receipt, .. } => {
+                self.done_with.insert((*life, *account, receipt.clone()));
+                Ok(())
+            }
             Event::Asks { life, account, op, receipt } => {
+                if *op == QueueOp::Release {
+                    self.done_with.insert((*life, *account, receipt.clone()));
+                }
                 self.may_ask(*life, *account, *op, receipt, *at)
             }
             Event::IsTold { life, account, op: QueueOp::Extend, receipt, what } => {
@@ -141,6 +152,21 @@ impl Leases {
             return breach("this lease has run out".to_owned());
         }
         Ok(())
+    }
+
+    /// D9: whoever stops gives back what is not settled, unless the lease has gone anyway.
+    fn may_end(&self, life: Life, at: Instant) -> Result<(), Breach> {
+        let held = self.newest.iter().find(|((whose, account, _), receipt)| {
+            let place = (life, *account, (*receipt).clone());
+            let has_gone = |delivery: &Delivery| delivery.lost || delivery.until <= at;
+            *whose == life
+                && !self.done_with.contains(&place)
+                && !self.deliveries.get(&place).is_none_or(has_gone)
+        });
+        held.map_or(Ok(()), |((_, account, id), _)| {
+            let what = format!("{life} ends with {id} of queue {account} neither deleted");
+            Err(Breach::new("D9", format!("{what} nor given back")))
+        })
     }
 
     /// A redelivery joins the work that goes on, and a second message about an object waits for the

@@ -24,8 +24,8 @@ use ledger::Books;
 /// A broken rule.
 #[derive(Clone, Debug)]
 pub(crate) struct Breach {
-    rule: &'static str,
-    what: String,
+    pub(crate) rule: &'static str,
+    pub(crate) what: String,
     /// The event at which it shows.
     event: Option<usize>,
 }
@@ -40,6 +40,19 @@ impl fmt::Display for Breach {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} is broken: {}", self.rule, self.what)?;
         self.event.map_or(Ok(()), |event| write!(f, " (event {event})"))
+    }
+}
+
+/// All rules that were broken, each where it shows first.
+#[derive(Clone, Debug)]
+pub(crate) struct Broken(pub(crate) Vec<Breach>);
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, breach) in self.0.iter().enumerate() {
+            write!(f, "{}{breach}", if place == 0 { "" } else { "; " })?;
+        }
+        Ok(())
     }
 }
 
@@ -121,12 +134,15 @@ impl Scene<'_> {
     }
 }
 
-/// Judges the history of a world.
+/// Judges the history of a world; `told` is what its end or its metrics tell besides.
 ///
 /// # Errors
-/// The first breach that the history shows.
-pub(crate) fn judge(history: &History, setup: &Setup) -> Result<Verdict, Breach> {
-    let events = history.events();
+/// Every rule that is broken.
+pub(crate) fn judge(
+    history: &History,
+    setup: &Setup,
+    told: Option<Breach>,
+) -> Result<Verdict, Broken> {
     let mut judge = Judge {
         scene: Scene { setup, files: Vec::new(), letters: HashMap::new() },
         delivered: Delivered::default(),
@@ -134,12 +150,22 @@ pub(crate) fn judge(history: &History, setup: &Setup) -> Result<Verdict, Breach>
         books: Books::default(),
         verdict: Verdict { worlds: 1, ..Verdict::default() },
     };
-    for (number, recorded) in events.iter().enumerate() {
-        judge
-            .witness(number, recorded)
-            .map_err(|breach| Breach { event: Some(number), ..breach })?;
+    let mut broken: Vec<Breach> = Vec::new();
+    let mut note = |breach: Breach, event: Option<usize>| {
+        if broken.iter().all(|known| known.rule != breach.rule) {
+            broken.push(Breach { event, ..breach });
+        }
+    };
+    for (number, recorded) in history.events().iter().enumerate() {
+        if let Err(breach) = judge.witness(number, recorded) {
+            note(breach, Some(number));
+        }
     }
-    judge.delivered.judge_duplicates(&judge.scene)?;
+    let end = judge.delivered.judge_duplicates(&judge.scene).err();
+    end.into_iter().chain(told).for_each(|breach| note(breach, None));
+    if !broken.is_empty() {
+        return Err(Broken(broken));
+    }
     let Judge { delivered, mut verdict, .. } = judge;
     (verdict.delivered, verdict.twice) = delivered.count(&[SIEM, ARCHIVE]);
     verdict.parked = delivered.parked();
