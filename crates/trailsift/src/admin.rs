@@ -139,6 +139,26 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_client_that_never_finishes_its_request_is_cut_off() {
+        let listener = bind("127.0.0.1:0".parse().expect("an address")).await.expect("binds");
+        let address = listener.local_addr().expect("bound");
+        let mut server = JoinSet::new();
+        server.spawn(serve(listener, Registry::new(), Health::default()));
+        let mut clients = Vec::new();
+        for begun in ["", "G", "GET /livez HTTP/1.1\r\nX: "] {
+            let mut stream = TcpStream::connect(address).await.expect("it listens");
+            stream.write_all(begun.as_bytes()).await.expect("it reads");
+            clients.push(stream);
+        }
+        for mut stream in clients {
+            let mut answer = Vec::new();
+            let read = timeout(2 * CONNECTION_TIMEOUT, stream.read_to_end(&mut answer)).await;
+            drop(read.expect("it is not waited for"));
+            assert!(!answer.starts_with(b"HTTP/1.1 200"), "{}", answer.escape_ascii());
+        }
+    }
+
+    #[tokio::test]
     async fn an_endless_request_is_refused_and_probes_are_answered_meanwhile() {
         let listener = bind("127.0.0.1:0".parse().expect("an address")).await.expect("binds");
         let address = listener.local_addr().expect("bound");
