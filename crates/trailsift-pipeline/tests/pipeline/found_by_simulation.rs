@@ -54,7 +54,7 @@ async fn a_slow_queue_cannot_make_a_drain_fail() {
     rig.sink.answer_by(|_| Answer::Hang);
     rig.parked.answer_by(|_| Answer::Fail(SinkError::retry("disk full")));
     rig.deliver("one", &[&selected("1")]);
-    let far = Quirk::Far { receive: SECOND / 8, release: SECOND };
+    let far = Quirk::Far { receive: 7 * SECOND / 20, release: SECOND };
     rig.queue_front = Some(Arc::new(QuirkyQueue::new(&rig.queue, far)));
     let running = rig.start();
     within(SECOND, rig.sink.until_writes(1)).await;
