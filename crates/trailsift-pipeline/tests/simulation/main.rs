@@ -209,6 +209,7 @@ fn the_oracle_notices_more_messages_than_workers() {
 fn the_oracle_notices_duplicates_that_no_fault_explains() {
     notices(Bug::Repeats, &[Play::Calm], "D5", "without a fault");
     notices(Bug::LedgerForgets, &Play::ALL, "D5", "which its ledger knows");
+    notices(Bug::NotesNothing, &Play::ALL, "D5", "is not noted");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use trailsift_testkit::QueueEvent;
 
 use super::{Breach, Scene};
 use crate::history::{Event, Life, StoreTrouble};
-use crate::script::{COPY, Damage, File, Kind, Named, PARKED};
+use crate::script::{COPY, Damage, File, Kind, Letter, Named, PARKED};
 use crate::setup::{MAX_RECORD, Play};
 use crate::world::account_number;
 
@@ -313,6 +313,12 @@ impl Delivered {
         let since = self.put[&file.number];
         let lines = self.parked_objects.get(&(file.key.clone(), file.version_id.clone()));
         lines.into_iter().flatten().any(|number| *number > since)
+    }
+
+    /// Whether nobody has to read the file any more: it is parked, or its message is.
+    pub(super) fn is_done_with(&self, file: &File, letter: &Letter) -> bool {
+        let id = (letter.account, letter.id.clone());
+        self.is_parked(file) || self.parked_messages.contains(&id)
     }
 
     /// Whether a record that nobody can read is parked.

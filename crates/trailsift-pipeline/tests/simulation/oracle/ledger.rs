@@ -1,15 +1,17 @@
 //! D5: nothing is sent again that the ledger knows, and the ledger knows nothing that has not
 //! happened.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
-use trailsift_core::{Entry, Known, ObjectId, Revision};
+use trailsift_core::{Entry, Known, MessageId, ObjectId, Receipt, Revision};
+use trailsift_testkit::QueueOp;
 
 use super::delivered::Delivered;
 use super::{Breach, Scene};
 use crate::history::{Event, Life, Note};
 use crate::replica::account_name;
-use crate::script::{COPY, PARKED};
+use crate::script::{BUCKET, COPY, File, Named, PARKED};
 
 /// What the quarantine is called in a ledger.
 const QUARANTINE: &str = "[quarantine]";
@@ -30,6 +32,10 @@ pub(super) struct Books {
     /// The latest question of a process about an object.
     recalls: HashMap<(Life, ObjectId), Recall>,
     questions: HashMap<usize, ObjectId>,
+    /// What a replica has told its ledger to be done, whether or not it was confirmed.
+    settled: HashSet<(usize, ObjectId)>,
+    /// Which message a receipt is of.
+    messages: HashMap<(Life, usize, Receipt), MessageId>,
 }
 
 impl Books {
@@ -54,8 +60,11 @@ impl Books {
                     _ => self.recalls.retain(|(whose, _), _| whose != life),
                 }
             }
-            Event::Notes { call, object, note, .. } => {
+            Event::Notes { life, call, object, note } => {
                 self.notes.insert(*call, (object.clone(), note.clone()));
+                if let Note::Settled(_) = note {
+                    self.settled.insert((life.replica, object.clone()));
+                }
                 Self::has_happened(scene, delivered, object, note)?;
             }
             Event::Noted { life, call, done } => {
@@ -75,6 +84,12 @@ impl Books {
                     }
                 }
             }
+            Event::Has { life, account, id, receipt, .. } => {
+                self.messages.insert((*life, *account, receipt.clone()), id.clone());
+            }
+            Event::Asks { life, account, op: QueueOp::Delete, receipt } => {
+                self.is_written_down(scene, delivered, *life, *account, receipt)?;
+            }
             Event::Offers { life, sink, entries, .. } if *sink != PARKED => {
                 entries.iter().try_for_each(|entry| self.may_offer(scene, *life, sink, entry))?;
             }
@@ -92,13 +107,7 @@ impl Books {
         entry: &Entry,
     ) -> Result<(), Breach> {
         let Some(file) = scene.file_of(entry) else { return Ok(()) };
-        let revision = Revision::of(file.version_id.as_deref(), Some(&file.etag));
-        let object = ObjectId {
-            account: account_name(file.account),
-            bucket: entry.source.bucket.clone(),
-            key: file.key.clone(),
-            revision: revision.expect("an entity tag"),
-        };
+        let object = called(file);
         let Some(recall) = self.recalls.get(&(life, object.clone())) else { return Ok(()) };
         let noted = self.noted.get(&(life.replica, object, sink.to_owned()));
         let known = noted
@@ -108,6 +117,37 @@ impl Books {
         if recall.answered && known {
             let what = format!("{life} offers {}#{} to {sink} again", file.key, entry.index);
             return Err(Breach::new("D5", format!("{what}, which its ledger knows")));
+        }
+        Ok(())
+    }
+
+    /// A message is deleted when its objects are in the ledger, or else a redelivery would send them
+    /// again. A ledger that fails is done without.
+    fn is_written_down(
+        &self,
+        scene: &Scene<'_>,
+        delivered: &Delivered,
+        life: Life,
+        account: usize,
+        receipt: &Receipt,
+    ) -> Result<(), Breach> {
+        let id = self.messages.get(&(life, account, receipt.clone()));
+        let letter = id.and_then(|id| scene.letters.get(&(account, id.clone())));
+        let Some(letter) = letter.filter(|_| scene.setup.climate.ledger == 0) else {
+            return Ok(());
+        };
+        for named in &letter.names {
+            let Named::File(number) = named else { continue };
+            let file = &scene.files[*number];
+            let mut later = scene
+                .revisions(&file.key)
+                .filter(|other| other.number >= file.number && other.version_id == file.version_id);
+            let is_settled =
+                |file: &Arc<File>| self.settled.contains(&(life.replica, called(file)));
+            if !later.any(is_settled) && !delivered.is_done_with(file, letter) {
+                let what = format!("{life} deletes {}, and {} is not noted", letter.id, file.key);
+                return Err(Breach::new("D5", what));
+            }
         }
         Ok(())
     }
@@ -149,5 +189,16 @@ impl Books {
             }
         }
         Ok(())
+    }
+}
+
+/// What the ledger calls a file.
+fn called(file: &File) -> ObjectId {
+    let revision = Revision::of(file.version_id.as_deref(), Some(&file.etag));
+    ObjectId {
+        account: account_name(file.account),
+        bucket: BUCKET.to_owned(),
+        key: file.key.clone(),
+        revision: revision.expect("an entity tag"),
     }
 }
