@@ -85,7 +85,8 @@ async fn a_stuck_quarantine_is_left_at_the_deadline_and_nothing_is_deleted() {
 #[ignore = "needs LocalStack: cargo xtask test"]
 async fn an_object_that_stalls_in_its_middle_is_left_at_the_deadline() {
     let mut stack = Stack::create("stalled", VISIBILITY_SECONDS).await;
-    let proxy = StallingProxy::start(&stack.endpoint, &format!("GET /{}/", stack.bucket)).await;
+    let objects = format!("GET /{}/", stack.bucket);
+    let proxy = StallingProxy::start(&stack.endpoint, &objects, usize::MAX).await;
     stack.endpoint = proxy.url();
     let trailsift = Trailsift::configure(&stack, &service(), "");
     for number in 0..MESSAGES {
