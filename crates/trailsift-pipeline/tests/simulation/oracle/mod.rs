@@ -157,7 +157,7 @@ pub(crate) fn judge(
         }
     };
     for (number, recorded) in history.events().iter().enumerate() {
-        if let Err(breach) = judge.witness(number, recorded) {
+        for breach in judge.witness(number, recorded) {
             note(breach, Some(number));
         }
     }
@@ -181,33 +181,48 @@ struct Judge<'a> {
 }
 
 impl Judge<'_> {
-    fn witness(&mut self, number: usize, recorded: &Recorded) -> Result<(), Breach> {
-        match &recorded.event {
+    /// What is broken at this event. Each part of the oracle sees every event, also those at which
+    /// another part finds something.
+    fn witness(&mut self, number: usize, recorded: &Recorded) -> Vec<Breach> {
+        let event = &recorded.event;
+        let deleted = match event {
+            Event::Queue { account, event: QueueEvent::Deleted { id, .. } } => {
+                self.delivered.may_delete(&self.scene, *account, id)
+            }
+            _ => Ok(()),
+        };
+        self.count(event);
+        let judged = [
+            deleted,
+            self.leases.witness(&self.scene, recorded),
+            self.delivered.witness(&self.scene, number, event),
+            self.books.witness(&self.scene, &self.delivered, number, event),
+        ];
+        judged.into_iter().filter_map(Result::err).collect()
+    }
+
+    fn count(&mut self, event: &Event) {
+        let verdict = &mut self.verdict;
+        match event {
             Event::Put(file) => self.scene.files.push(Arc::clone(file)),
             Event::Sent(letter) => {
                 let id = (letter.account, letter.id.clone());
                 self.scene.letters.insert(id, Arc::clone(letter));
-                self.verdict.sent += 1;
+                verdict.sent += 1;
             }
-            Event::Crashes { .. } => self.verdict.crashes += 1,
-            Event::Queue { account, event } => match event {
-                QueueEvent::Deleted { id, .. } => {
-                    self.verdict.deleted += 1;
-                    self.delivered.may_delete(&self.scene, *account, id)?;
-                }
-                QueueEvent::DeadLettered { .. } => self.verdict.dead_lettered += 1,
+            Event::Crashes { .. } => verdict.crashes += 1,
+            Event::Queue { event, .. } => match event {
+                QueueEvent::Deleted { .. } => verdict.deleted += 1,
+                QueueEvent::DeadLettered { .. } => verdict.dead_lettered += 1,
                 QueueEvent::Received { receive_count, .. } if *receive_count > 1 => {
-                    self.verdict.redelivered += 1;
+                    verdict.redelivered += 1;
                 }
                 _ => {}
             },
             Event::Recalled { what: Some(known), .. } if !known.acknowledged.is_empty() => {
-                self.verdict.spared += 1;
+                verdict.spared += 1;
             }
             _ => {}
         }
-        self.leases.witness(&self.scene, recorded)?;
-        self.delivered.witness(&self.scene, number, &recorded.event)?;
-        self.books.witness(&self.scene, &self.delivered, number, &recorded.event)
     }
 }
