@@ -1,5 +1,6 @@
 use std::panic::resume_unwind;
 use std::sync::Arc;
+use std::time::Duration;
 
 use trailsift_core::{Batch, Entry, Failure, Limits, Reason, Sink, SinkError, WriteOutcome};
 
@@ -77,6 +78,7 @@ impl SinkEnd {
                     history.record(Event::Rejects { sink: self.name, entry: entry.clone() });
                     SinkError::poison(Reason::SinkRejected, "refused")
                 }
+                1 => SinkError::retry_after(Some(Duration::from_secs(8)), "slow down"),
                 _ => SinkError::retry("refused for now"),
             };
             failures.push(Failure { index, error });
