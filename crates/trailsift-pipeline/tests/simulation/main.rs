@@ -116,7 +116,7 @@ fn whatever_happens_the_delivery_rules_hold() {
     // The faults were real ones, and yet most of the work got done.
     assert!(all.delivered > 10 * all.worlds && all.parked > all.worlds, "{all:?}");
     assert!(all.twice > all.worlds / 2 && all.twice < all.delivered, "{all:?}");
-    assert!(all.crashes > all.worlds && all.redelivered > all.worlds, "{all:?}");
+    assert!(all.crashes > all.worlds / 2 && all.redelivered > all.worlds, "{all:?}");
     assert!(all.spared > all.worlds && all.dead_lettered > 0, "{all:?}");
     assert!(all.deleted > all.sent * 9 / 10, "{all:?}");
 }
