@@ -3,8 +3,7 @@ use std::fmt;
 
 use crate::adversary::Arrived;
 
-/// What a sink holds: every copy of every event (or of every parked file), in the order in which
-/// they came.
+/// What a sink holds: every copy of every event (or of every parked file).
 #[derive(Debug, Default)]
 pub(crate) struct Copies(HashMap<Vec<u8>, Vec<Copy>>);
 
@@ -68,6 +67,9 @@ impl Copies {
                 holdings.foreign += copies.len();
                 continue;
             };
+            // A batch of a killed run may arrive late.
+            let mut copies = copies.clone();
+            copies.sort_by_key(|copy| copy.run);
             for pair in copies.windows(2) {
                 holdings.duplicates += 1;
                 if pair[0].run != pair[1].run {
