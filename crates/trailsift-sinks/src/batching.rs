@@ -34,8 +34,9 @@ impl Default for BatchSettings {
     }
 }
 
-/// Callers that may have handed in their entries before the collector looks at them.
-const WAITING_CALLERS: usize = 64;
+/// Callers that may have handed in their entries before the collector looks at them. The collector
+/// looks at once unless a full batch waits, so more would not make fuller batches.
+const WAITING_CALLERS: usize = 1;
 
 /// Coalesces the writes of many callers into batches, and splits what is too large for one.
 ///
@@ -44,10 +45,11 @@ const WAITING_CALLERS: usize = 64;
 /// their way at the same time. An entry that is larger than the sink takes is poison
 /// (`sink_record_too_large`) and never sent.
 ///
-/// Memory: one batch that fills, `in_flight` that are written, and the entries of up to 64 waiting
-/// callers; everyone else waits outside with what they hold anyway.
+/// Memory: what the callers that wait hold anyway, and `in_flight` batches, which may outlive their
+/// callers. Entries that are not on their way yet are dropped as soon as their caller goes, and never
+/// sent: however long a sink is stuck, nothing of the callers that gave up stays.
 ///
-/// Entries whose caller has gone are not sent if that is still possible. The task that collects
+/// The task that collects
 /// starts with the first write and ends with [`Sink::close`] or when this is dropped; whatever was
 /// not settled by then is not acknowledged.
 #[derive(Debug)]
@@ -148,11 +150,12 @@ impl Sink for Batching {
         let too_large = settled.len() - sent.len();
         if !entries.is_empty() {
             let queue = self.queue()?;
-            let (items, results) = issue(entries);
+            let (items, awaited) = issue(entries);
             let stopped = || SinkError::retry("the sink was closed before the write was done");
             queue.send(items).await.map_err(|_| stopped())?;
             drop(queue);
-            for (index, result) in sent.into_iter().zip(results.await.map_err(|_| stopped())?) {
+            let results = awaited.results().await.map_err(|_| stopped())?;
+            for (index, result) in sent.into_iter().zip(results) {
                 settled[index] = result;
             }
         }
@@ -223,7 +226,7 @@ impl Collector {
     }
 
     fn take(&mut self, items: Vec<Item>) {
-        self.waiting_bytes += items.iter().map(|item| item.entry.data.len()).sum::<usize>();
+        self.waiting_bytes += items.iter().map(|item| item.size).sum::<usize>();
         self.waiting.extend(items);
     }
 
@@ -233,23 +236,24 @@ impl Collector {
 
     /// Sends as many of the oldest items as one batch holds, at least one.
     fn flush(&mut self) {
-        let mut items: Vec<Item> = Vec::new();
+        let (mut items, mut entries) = (Vec::new(), Vec::new());
         let mut bytes = 0;
         while let Some(next) = self.waiting.front() {
-            let size = next.entry.data.len();
+            let size = next.size;
             let fits = items.len() < self.room.events && bytes + size <= self.room.bytes;
             if !fits && !items.is_empty() {
                 break;
             }
             let Some(item) = self.waiting.pop_front() else { break };
             self.waiting_bytes -= size;
-            if item.is_awaited() {
+            if let Some(entry) = item.take_entry() {
                 bytes += size;
+                entries.push(entry);
                 items.push(item);
             }
         }
         if !items.is_empty() {
-            self.flushes.spawn(write(Arc::clone(&self.inner), items));
+            self.flushes.spawn(write(Arc::clone(&self.inner), Batch { entries }, items));
         }
     }
 }
@@ -263,8 +267,7 @@ async fn until(due: Option<tokio::time::Instant>) {
 
 /// Writes one batch and tells each caller. Should this panic or be dropped, so are its items, which
 /// tells the callers that nothing is acknowledged.
-async fn write(inner: Arc<dyn Sink>, items: Vec<Item>) {
-    let batch = Batch { entries: items.iter().map(|item| item.entry.clone()).collect() };
+async fn write(inner: Arc<dyn Sink>, batch: Batch, items: Vec<Item>) {
     let settled = settle(items.len(), inner.write(&batch).await);
     for (item, result) in items.into_iter().zip(settled) {
         item.settle(result);

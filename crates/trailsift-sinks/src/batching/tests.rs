@@ -129,6 +129,39 @@ async fn entries_of_a_caller_that_went_are_not_sent() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nothing_stays_in_memory_of_callers_that_gave_up_but_what_is_on_its_way() {
+    let in_flight = 2;
+    let sink = ScriptedSink::new(|_| std::future::pending::<Answer>());
+    let batching = Batching::new(sink, settings(2, 1000, in_flight), &metrics());
+    let mut sources = Vec::new();
+    for caller in 0..200 {
+        // One batch each, and one entry more.
+        let batch = batch([caller, caller, caller]);
+        sources.push(Arc::downgrade(&batch.entries[0].source));
+        let given_up = tokio::time::timeout(5 * LINGER, batching.write(&batch)).await;
+        assert!(given_up.is_err());
+    }
+    let kept = sources.iter().filter(|source| source.strong_count() > 0).count();
+    assert!(kept <= in_flight, "the entries of {kept} callers that gave up are kept");
+}
+
+#[tokio::test(start_paused = true)]
+async fn callers_that_waited_for_a_slow_batch_travel_together_also_without_linger() {
+    let sink = ScriptedSink::new(|_| async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        Answer::Ok(WriteOutcome::default())
+    });
+    let group_commit = BatchSettings { linger: Duration::ZERO, ..settings(10, 1000, 1) };
+    let batching = Batching::new(sink.clone(), group_commit, &metrics());
+    let batches: Vec<Batch> = (0..41).map(|caller| batch([caller])).collect();
+    let answers =
+        futures::future::join_all(batches.iter().map(|batch| batching.write(batch))).await;
+    assert!(answers.iter().all(|answer| acknowledged(1, answer) == [0]));
+    let sizes: Vec<usize> = sink.written().iter().map(Vec::len).collect();
+    assert_eq!(sizes, [1, 10, 10, 10, 10]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn close_writes_what_lingers_at_once_and_refuses_more() {
     let sink = taking();
     let batching = Batching::new(sink, settings(500, 1000, 4), &metrics());

@@ -8,6 +8,9 @@ use trailsift_core::{Entry, SinkError};
 pub(super) type Results = Vec<Option<SinkError>>;
 
 /// One caller that waits until each of its entries is settled.
+///
+/// It holds the entries that are not on their way yet, so that they go when the caller goes: while a
+/// sink is stuck, its callers come and go by the hundred.
 #[derive(Debug)]
 struct Ticket {
     state: Mutex<State>,
@@ -15,6 +18,8 @@ struct Ticket {
 
 #[derive(Debug)]
 struct State {
+    /// Those not sent yet, each at its place; none once the caller has gone.
+    entries: Vec<Option<Entry>>,
     results: Results,
     open: usize,
     reply: Option<oneshot::Sender<Results>>,
@@ -24,6 +29,10 @@ impl Ticket {
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         // No code that can panic runs under the lock, and every state in between is a valid one.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self, place: usize) -> Option<Entry> {
+        self.state().entries.get_mut(place)?.take()
     }
 
     fn settle(&self, place: usize, result: Option<SinkError>) {
@@ -44,7 +53,8 @@ impl Ticket {
 /// dropped on the way (panic, cancel, shutdown), as not acknowledged.
 #[derive(Debug)]
 pub(super) struct Item {
-    pub(super) entry: Entry,
+    /// The entry's bytes.
+    pub(super) size: usize,
     /// When its caller handed it in: its linger counts from here.
     pub(super) since: Instant,
     place: usize,
@@ -58,12 +68,10 @@ impl Item {
         }
     }
 
-    /// Whether anyone still waits for it. Otherwise sending it would only make a duplicate: its
-    /// message comes back.
-    pub(super) fn is_awaited(&self) -> bool {
-        self.ticket.as_ref().is_some_and(|ticket| {
-            ticket.state().reply.as_ref().is_some_and(|reply| !reply.is_closed())
-        })
+    /// The entry, once, if anyone still waits for it. Otherwise sending it would only make a
+    /// duplicate: its message comes back.
+    pub(super) fn take_entry(&self) -> Option<Entry> {
+        self.ticket.as_ref()?.take(self.place)
     }
 }
 
@@ -76,20 +84,43 @@ impl Drop for Item {
     }
 }
 
-/// Turns one caller's entries into items. The results arrive when the last of them is settled.
-/// There must be at least one.
-pub(super) fn issue(entries: Vec<Entry>) -> (Vec<Item>, oneshot::Receiver<Results>) {
+/// The caller's side. When it is dropped, so are the entries that are not on their way yet.
+#[derive(Debug)]
+pub(super) struct Awaited {
+    ticket: Arc<Ticket>,
+    results: oneshot::Receiver<Results>,
+}
+
+impl Awaited {
+    /// The results, when the last entry is settled.
+    pub(super) async fn results(mut self) -> Result<Results, oneshot::error::RecvError> {
+        (&mut self.results).await
+    }
+}
+
+impl Drop for Awaited {
+    fn drop(&mut self) {
+        let entries = std::mem::take(&mut self.ticket.state().entries);
+        // Not under the lock: there may be many.
+        drop(entries);
+    }
+}
+
+/// Turns one caller's entries into items. There must be at least one.
+pub(super) fn issue(entries: Vec<Entry>) -> (Vec<Item>, Awaited) {
     let (reply, results) = oneshot::channel();
     let open = entries.len();
+    let sizes: Vec<usize> = entries.iter().map(|entry| entry.data.len()).collect();
     let mut slots: Results = Vec::new();
     slots.resize_with(open, || None);
-    let state = Mutex::new(State { results: slots, open, reply: Some(reply) });
+    let entries = entries.into_iter().map(Some).collect();
+    let state = Mutex::new(State { entries, results: slots, open, reply: Some(reply) });
     let ticket = Arc::new(Ticket { state });
     let since = Instant::now();
-    let items = entries
+    let items = sizes
         .into_iter()
         .enumerate()
-        .map(|(place, entry)| Item { entry, since, place, ticket: Some(Arc::clone(&ticket)) })
+        .map(|(place, size)| Item { size, since, place, ticket: Some(Arc::clone(&ticket)) })
         .collect();
-    (items, results)
+    (items, Awaited { ticket, results })
 }
