@@ -40,6 +40,9 @@ pub(super) fn stdout() -> SinkConfig {
 
 const BATCH: BatchConfig =
     BatchConfig { events: 500, bytes: ByteSize::mebibytes(1), linger: Duration::from_millis(200) };
+/// The most seconds that an event may wait for company. Its message waits for a minute and then comes
+/// again: half of that is left for the write, or healthy sinks would get duplicates.
+const LONGEST_LINGER: u64 = 30;
 /// A file does not grow for ever unless it is asked to, with an empty `rotate`.
 const ROTATE_SIZE: ByteSize = ByteSize::mebibytes(256);
 const RETRY: RetryConfig = RetryConfig { deadline: Duration::from_secs(300) };
@@ -127,7 +130,7 @@ fn batch(section: &mut Section<'_, '_>) -> Option<BatchConfig> {
             Size(ByteSize::new(1 << 10)..=ByteSize::mebibytes(64)),
             BATCH.bytes,
         ),
-        linger: section.get_or("linger", Span::seconds(0, 60), BATCH.linger),
+        linger: section.get_or("linger", Span::seconds(0, LONGEST_LINGER), BATCH.linger),
     })
 }
 

@@ -154,6 +154,10 @@ fn each_mistake_has_one_error_with_its_remedy() {
             "10:1: unknown key `timeout` in `sink.stdout`",
         ),
         (
+            "[sink.stdout]\ntype = \"stdout\"\nbatch = { linger = \"31s\" }\n",
+            "10:20: `sink.stdout.batch.linger` is out of range (it must be a duration from \"0s\" to \"30s\")",
+        ),
+        (
             "[sink.stdout]\ntype = \"file\"\n",
             "8:1: `sink.stdout.path` is missing (it must be a path)",
         ),
