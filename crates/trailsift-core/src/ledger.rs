@@ -130,7 +130,9 @@ pub trait Ledger: fmt::Debug + Send + Sync {
     async fn recall(&self, object: &ObjectId) -> Result<Known, LedgerError>;
 
     /// Notes that the sink has acknowledged every record that it was owed whose place in the file
-    /// is below `below`. Never takes back what was noted before: the higher place stands.
+    /// is below `below`. Never takes back what was noted before: the higher place stands. A sink may
+    /// be given with more words behind a space, which tell one way of feeding it from others: that
+    /// is a name of its own, until the sink without them is settled.
     async fn acknowledged(
         &self,
         object: &ObjectId,
@@ -138,8 +140,8 @@ pub trait Ledger: fmt::Debug + Send + Sync {
         below: u64,
     ) -> Result<(), LedgerError>;
 
-    /// Notes the end of the work: the named sinks are owed nothing more; what was noted of others
-    /// stands. Of an object settled before, the sinks are added to those noted then; the rest is
+    /// Notes the end of the work: the named sinks are owed nothing more, however they are fed; what
+    /// was noted of others stands. Of an object settled before, the sinks are added to those noted then; the rest is
     /// replaced.
     async fn settled(&self, object: &ObjectId, settlement: &Settlement) -> Result<(), LedgerError>;
 }

@@ -53,6 +53,10 @@ pub trait Selection: fmt::Debug + Send + Sync {
     /// If the record is not well-formed JSON in UTF-8, anywhere, or cannot be decided otherwise: it
     /// is then parked, never filtered.
     fn select(&self, record: &[u8]) -> Result<RouteSet, RecordFault>;
+
+    /// Tells this selection from others, also from those of other processes: where two have the same
+    /// digest, `select` answers the same to every record.
+    fn digest(&self) -> u64;
 }
 
 /// Why a record cannot be read. Its neighbours still can.

@@ -58,8 +58,11 @@ const RAISE: &str = "INSERT INTO progress (account, bucket, key, revision_kind, 
 
 const HAS_PROGRESS: &str = concat!("SELECT 1 FROM progress WHERE ", of_object!(), " LIMIT 1");
 
-const END_PROGRESS: &str =
-    concat!("DELETE FROM progress WHERE ", of_object!(), " AND sink = :sink");
+const END_PROGRESS: &str = concat!(
+    "DELETE FROM progress WHERE ",
+    of_object!(),
+    " AND (sink = :sink OR substr(sink, 1, length(:sink) + 1) = :sink || ' ')"
+);
 
 const PRUNE_SETTLED: &str = "DELETE FROM settled WHERE id IN \
      (SELECT id FROM settled WHERE settled_at < ?1 ORDER BY settled_at LIMIT ?2)";

@@ -22,8 +22,15 @@ const REPORT_EVERY: Duration = Duration::from_secs(300);
 #[derive(Debug)]
 pub(crate) struct Books {
     ledger: Arc<dyn Ledger>,
-    trouble: Mutex<Option<Trouble>>,
+    troubles: Mutex<Troubles>,
     metrics: PipelineMetrics,
+}
+
+/// What is wrong with the ledger. That it can be read says nothing of whether it can be written.
+#[derive(Debug, Default)]
+struct Troubles {
+    reading: Option<Trouble>,
+    writing: Option<Trouble>,
 }
 
 #[derive(Debug)]
@@ -33,47 +40,62 @@ struct Trouble {
     reported: Instant,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Side {
+    Reading,
+    Writing,
+}
+
+impl Troubles {
+    fn of(&mut self, side: Side) -> &mut Option<Trouble> {
+        match side {
+            Side::Reading => &mut self.reading,
+            Side::Writing => &mut self.writing,
+        }
+    }
+}
+
 impl Books {
     pub(crate) fn new(ledger: Arc<dyn Ledger>, metrics: PipelineMetrics) -> Self {
-        Self { ledger, trouble: Mutex::new(None), metrics }
+        Self { ledger, troubles: Mutex::default(), metrics }
     }
 
     /// What is known of the object; nothing, where the ledger cannot say.
     pub(crate) async fn recall(&self, object: &ObjectId) -> Known {
-        let Some(ledger) = self.ledger() else { return Known::default() };
-        self.ask("recall", ledger.recall(object)).await.unwrap_or_default()
+        let known = self.ask(Side::Reading, "recall", self.ledger.recall(object)).await;
+        known.unwrap_or_default()
     }
 
     /// Notes that the sink has acknowledged what it was owed below this place in the file.
     pub(crate) async fn acknowledged(&self, object: &ObjectId, sink: &str, below: u64) {
-        let Some(ledger) = self.ledger() else { return };
-        self.ask("acknowledged", ledger.acknowledged(object, sink, below)).await;
+        let noting = self.ledger.acknowledged(object, sink, below);
+        self.ask(Side::Writing, "acknowledged", noting).await;
     }
 
     /// Notes the end of the work on the object.
     pub(crate) async fn settled(&self, object: &ObjectId, settlement: &Settlement) {
-        let Some(ledger) = self.ledger() else { return };
-        self.ask("settled", ledger.settled(object, settlement)).await;
-    }
-
-    /// The ledger, unless it has just failed slowly.
-    fn ledger(&self) -> Option<&dyn Ledger> {
-        let left_alone = self.trouble().as_ref().is_some_and(|t| Instant::now() < t.until);
-        (!left_alone).then_some(&*self.ledger)
+        self.ask(Side::Writing, "settled", self.ledger.settled(object, settlement)).await;
     }
 
     async fn ask<T>(
         &self,
+        side: Side,
         operation: &str,
         question: impl Future<Output = Result<T, LedgerError>>,
     ) -> Option<T> {
         let asked = Instant::now();
-        let error = match timeout(PATIENCE, question).await {
+        if self.troubles().of(side).as_ref().is_some_and(|trouble| asked < trouble.until) {
+            return None;
+        }
+        let answer = timeout(PATIENCE, question).await;
+        let mut troubles = self.troubles();
+        let error = match answer {
             Ok(Ok(value)) => {
-                if self.trouble().take().is_some() {
-                    self.metrics.ledger_degraded.set(0);
-                    tracing::info!("the ledger works again");
+                if troubles.of(side).take().is_some() {
+                    tracing::info!(operation, "the ledger works again");
                 }
+                let well = troubles.reading.is_none() && troubles.writing.is_none();
+                self.metrics.ledger_degraded.set(i64::from(!well));
                 return Some(value);
             }
             Ok(Err(error)) => error.to_string(),
@@ -82,9 +104,8 @@ impl Books {
         self.metrics.ledger_errors.with_label_values(&[operation]).inc();
         self.metrics.ledger_degraded.set(1);
         let now = Instant::now();
-        let mut trouble = self.trouble();
         let due = |trouble: &Trouble| now.duration_since(trouble.reported) >= REPORT_EVERY;
-        let reported = match trouble.as_ref() {
+        let reported = match troubles.of(side) {
             Some(known) if !due(known) => known.reported,
             _ => {
                 tracing::warn!(
@@ -97,11 +118,11 @@ impl Books {
             }
         };
         let until = if now.duration_since(asked) < SLOW { now } else { now + PAUSE };
-        *trouble = Some(Trouble { until, reported });
+        *troubles.of(side) = Some(Trouble { until, reported });
         None
     }
 
-    fn trouble(&self) -> MutexGuard<'_, Option<Trouble>> {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+    fn troubles(&self) -> MutexGuard<'_, Troubles> {
+        self.troubles.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

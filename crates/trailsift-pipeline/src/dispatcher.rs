@@ -1,4 +1,5 @@
 use std::error::Error;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -82,6 +83,30 @@ pub(crate) struct Provenance {
     /// What the ledger calls the object; `None` if it cannot be told from another revision.
     pub(crate) id: Option<ObjectId>,
     pub(crate) known: Known,
+    /// Tells what is found in the object now from what another configuration would find in it.
+    pub(crate) reading: u64,
+}
+
+impl Provenance {
+    /// What the ledger calls the progress of a sink that is fed by these routes.
+    ///
+    /// How far a sink has come says nothing once its routes or the limits of reading have changed:
+    /// then it may be owed records from before that place. So progress is noted for them together,
+    /// and a changed configuration finds none, which costs duplicates and no event.
+    fn progress(&self, sink: &str, routes: RouteSet) -> String {
+        let mut hasher = DefaultHasher::new();
+        (self.reading, routes).hash(&mut hasher);
+        format!("{sink} {:016x}", hasher.finish())
+    }
+
+    /// The place in the file from which on the sink is owed records.
+    fn owed_from(&self, sink: &str, routes: RouteSet) -> u64 {
+        if self.known.acknowledged.is_empty() {
+            return 0;
+        }
+        let whole = self.known.owed_from(sink);
+        whole.max(self.known.owed_from(&self.progress(sink, routes)))
+    }
 }
 
 /// What the quarantine is called in the ledger: no sink can have this name.
@@ -121,11 +146,12 @@ impl Dispatcher {
             && self.outlets().all(|outlet| !outlet.required || known.has_all(outlet.sink.name()))
     }
 
-    /// Who is owed nothing more of a settled object, as the ledger calls them: the quarantine, and
-    /// every sink where the object was read `whole`.
+    /// Who is owed nothing more of a settled object, as the ledger calls them: every sink and the
+    /// quarantine, where the object was read `whole`. Nobody where it was not: what is beyond the
+    /// damage is still owed, should it ever be read.
     pub(crate) fn served(&self, whole: bool) -> Vec<String> {
-        let sinks = self.outlets().filter(|_| whole).map(|outlet| outlet.sink.name());
-        sinks.chain([QUARANTINE]).map(ToOwned::to_owned).collect()
+        let sinks = self.outlets().map(|outlet| outlet.sink.name()).chain([QUARANTINE]);
+        sinks.filter(|_| whole).map(ToOwned::to_owned).collect()
     }
 
     /// `Ok` when every selected record is acknowledged by every required sink that it is routed
@@ -138,12 +164,13 @@ impl Dispatcher {
         origin: Origin<'_>,
     ) -> Result<(), Undelivered> {
         let owed = Obligations::default();
+        let parked_below = from.owed_from(QUARANTINE, RouteSet::EMPTY);
         let mut records = Vec::new();
         let mut faulty = Vec::new();
         for found in found {
             match found {
                 Found::Record(record) => records.push(record),
-                Found::Fault(record) if record.index < from.known.owed_from(QUARANTINE) => {}
+                Found::Fault(record) if record.index < parked_below => {}
                 Found::Fault(record) => faulty.push((owed.incur(), record)),
             }
         }
@@ -205,7 +232,7 @@ impl Dispatcher {
             // Best effort: the sink counts and names what it drops; nothing waits for it. It is not
             // offered twice either, when another sink makes the file come again.
             if outcome.is_ok() {
-                self.note(from, outlet.sink.name(), end).await;
+                self.note(from, outlet.sink.name(), outlet.routes, end).await;
             }
             return Ok(());
         }
@@ -245,7 +272,7 @@ impl Dispatcher {
                 }
             }
         }
-        self.note(from, outlet.sink.name(), first_open).await;
+        self.note(from, outlet.sink.name(), outlet.routes, first_open).await;
         // Only now: what the sink did not name, it has.
         owed.into_iter().flatten().for_each(Obligation::settle);
         trouble
@@ -273,14 +300,14 @@ impl Dispatcher {
         });
         let parked: Result<(), _> = join_all(parking).await.into_iter().collect();
         let first_open = parked.as_ref().err().map_or(end, |(index, _)| *index);
-        self.note(from, QUARANTINE, first_open).await;
+        self.note(from, QUARANTINE, RouteSet::EMPTY, first_open).await;
         parked.map_err(|(_, error)| error)
     }
 
     /// Tells the ledger that a sink has what it is owed below this place.
-    async fn note(&self, from: &Provenance, sink: &str, below: u64) {
-        if let Some(id) = from.id.as_ref().filter(|_| below > from.known.owed_from(sink)) {
-            self.books.acknowledged(id, sink, below).await;
+    async fn note(&self, from: &Provenance, sink: &str, routes: RouteSet, below: u64) {
+        if let Some(id) = from.id.as_ref().filter(|_| below > from.owed_from(sink, routes)) {
+            self.books.acknowledged(id, &from.progress(sink, routes), below).await;
         }
     }
 }
@@ -299,7 +326,7 @@ impl Consignment {
         obligations: &Obligations,
     ) -> Self {
         let mut load = Self { batch: Batch::default(), owed: Vec::new() };
-        let owed_from = from.known.owed_from(outlet.sink.name());
+        let owed_from = from.owed_from(outlet.sink.name(), outlet.routes);
         for record in records.iter().filter(|record| record.index >= owed_from) {
             if record.routes.iter().any(|route| outlet.routes.contains(route)) {
                 load.batch.entries.push(Entry {

@@ -1,3 +1,4 @@
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -134,7 +135,9 @@ impl Lane {
             }
         };
         // The second of two messages about one object waits for the first, and then finds it done.
-        let Some(_turn) = self.turns.take(&file).await else {
+        // By name alone: of two notifications one may name the version and the other not.
+        let place = LogFile { version_id: None, ..file.clone() };
+        let Some(_turn) = self.turns.take(&place).await else {
             return Outcome::Retry {
                 after: full_jitter(origin.message.receive_count, LONGEST_WAIT).max(BUSY_WAIT),
                 error: format!("{file}: another message's work on the same object goes on"),
@@ -213,7 +216,6 @@ impl Lane {
         let settlement = Settlement {
             etag: etag.clone(),
             version_id: version_id.clone(),
-            // What a damaged object holds beyond the damage is still owed, should it ever be read.
             sinks: self.shared.dispatcher.served(read.fault.is_none()),
             parked: read.fault.as_ref().map(|fault| fault.reason),
             inflated: read.counts.inflated,
@@ -247,8 +249,14 @@ impl Lane {
     /// Decides what a failed read means: again later, or parked once the object itself has failed
     /// often enough.
     async fn not_read(&self, file: &LogFile, error: &StoreError, origin: Origin<'_>) -> Outcome {
-        let (reason, attempt) = match (error.disposition(), error.exhausted()) {
-            (Disposition::Poison { reason }, _) => (Some(reason), 1),
+        let least = match (error, error.disposition()) {
+            (StoreError::Denied(_) | StoreError::WrongRegion { .. }, _) => REFUSED_WAIT,
+            (_, Disposition::Retry { after }) => after.unwrap_or_default().min(LONGEST_ASKED),
+            _ => Duration::ZERO,
+        };
+        let wait = |attempt| full_jitter(attempt, LONGEST_WAIT).max(least);
+        let (reason, after) = match (error.disposition(), error.exhausted()) {
+            (Disposition::Poison { reason }, _) => (Some(reason), Duration::ZERO),
             (_, Some(reason)) => {
                 let limit = match error {
                     StoreError::NotFound(_) => {
@@ -256,10 +264,10 @@ impl Lane {
                     }
                     _ => self.shared.settings.max_receive,
                 };
-                let attempt = self.object_attempts.failed(file);
-                ((attempt >= limit).then_some(reason), attempt)
+                let (attempt, after) = self.object_attempts.failed(file, wait);
+                ((attempt >= limit).then_some(reason), after)
             }
-            (_, None) => (None, origin.message.receive_count),
+            (_, None) => (None, wait(origin.message.receive_count)),
         };
         if let Some(reason) = reason {
             let source = self.source(file, None, file.version_id.clone());
@@ -268,16 +276,8 @@ impl Lane {
             // of them, and both must be settled at the same delivery.
             return self.park(parcel_of(&source, origin, reason, error)).await;
         }
-        let least = match (error, error.disposition()) {
-            (StoreError::Denied(_) | StoreError::WrongRegion { .. }, _) => REFUSED_WAIT,
-            (_, Disposition::Retry { after }) => after.unwrap_or_default().min(LONGEST_ASKED),
-            _ => Duration::ZERO,
-        };
-        Outcome::Retry {
-            after: full_jitter(attempt, LONGEST_WAIT).max(least),
-            error: format!("{file}: {}", chain(error)),
-            fatal: false,
-        }
+        let error = format!("{file}: {}", chain(error));
+        Outcome::Retry { after, error, fatal: false }
     }
 
     async fn read(
@@ -378,7 +378,13 @@ impl Lane {
             let found = bad.limit(sifter.take());
             times.note(&found);
             self.deliver(found, &from, origin).await?;
-            let fault = fault.or_else(|| bad.fault());
+            let fault = match (fault, bad.fault()) {
+                (Some(fault), Some(more)) => {
+                    let detail = format!("{}; {}", fault.detail, more.detail);
+                    Some(ObjectFault { detail, ..fault })
+                }
+                (fault, more) => fault.or(more),
+            };
             let (counts, sha256) = (sifter.counts(), sifter.sha256());
             let traits = sifter.traits();
             return Ok(Read { counts, fault, sha256, traits, times, from });
@@ -414,7 +420,18 @@ impl Lane {
             _ => self.recall(id).await,
         };
         let (id, known) = recalled.unzip();
-        Provenance { source, id, known: known.unwrap_or_default() }
+        let known = known.unwrap_or_default();
+        Provenance { source, id, known, reading: self.reading() }
+    }
+
+    /// Tells what this configuration and version find in an object from what others would.
+    fn reading(&self) -> u64 {
+        let settings = &self.shared.settings;
+        let mut hasher = DefaultHasher::new();
+        env!("CARGO_PKG_VERSION").hash(&mut hasher);
+        self.account.selection.digest().hash(&mut hasher);
+        (settings.max_record, settings.max_inflated, settings.multi_member).hash(&mut hasher);
+        hasher.finish()
     }
 
     fn source(

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
 use trailsift_core::{RecordFault, RouteSet, Selection};
@@ -17,6 +18,7 @@ pub struct Routes {
     allowed: RouteSet,
     plan: Arc<Plan>,
     literals: Arc<[Vec<u8>]>,
+    digest: u64,
 }
 
 struct All {
@@ -59,8 +61,19 @@ impl Routes {
         let specs = all.specs.iter().enumerate();
         let specs = specs.filter(|(number, _)| allowed.contains(*number)).map(|(_, spec)| spec);
         let literals = literals::required(specs).into();
-        Self { all, allowed, plan, literals }
+        let digest = digest(&all.specs, allowed);
+        Self { all, allowed, plan, literals, digest }
     }
+}
+
+fn digest(specs: &[RouteSpec], allowed: RouteSet) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for route in allowed.iter() {
+        // The text of the selectors says all of them; the route's name selects nothing.
+        let selectors = specs.get(route).map(|spec| &spec.selectors);
+        (route, format!("{selectors:?}")).hash(&mut hasher);
+    }
+    hasher.finish()
 }
 
 impl Selection for Routes {
@@ -75,11 +88,46 @@ impl Selection for Routes {
         let found = Reader::read(&self.plan, record)?;
         Ok(self.plan.decide(&found))
     }
+
+    fn digest(&self) -> u64 {
+        self.digest
+    }
 }
 
 impl fmt::Debug for Routes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let allowed = self.allowed.iter().filter_map(|route| self.all.names.get(route));
         f.debug_tuple("Routes").field(&allowed.collect::<Vec<_>>()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::{Condition, FieldSpec, SelectorSpec, Value};
+
+    fn route(name: &str, source: &str) -> RouteSpec {
+        let conditions = vec![Condition::Equals(vec![Value::String(source.into())])];
+        let fields = vec![FieldSpec { path: "eventSource".into(), conditions }];
+        RouteSpec { name: name.into(), selectors: vec![SelectorSpec { fields }] }
+    }
+
+    fn digest(specs: &[RouteSpec]) -> u64 {
+        Routes::compile(specs).expect("routes").digest()
+    }
+
+    #[test]
+    fn the_digest_tells_what_is_selected_and_not_how_it_is_called() {
+        let (a, b) = (route("a", "s3.amazonaws.com"), route("b", "kms.amazonaws.com"));
+        let both = digest(&[a.clone(), b.clone()]);
+        assert_eq!(both, digest(&[route("renamed", "s3.amazonaws.com"), b.clone()]));
+        assert_ne!(both, digest(&[b.clone(), a.clone()]), "numbers count");
+        assert_ne!(both, digest(&[a.clone()]));
+        assert_ne!(both, digest(&[route("a", "s3.amazonaws.co"), b.clone()]));
+        let mut first = RouteSet::EMPTY;
+        first.insert(0);
+        let restricted = Routes::compile(&[a.clone(), b]).expect("routes").restricted_to(first);
+        assert_ne!(both, restricted.digest());
+        assert_eq!(restricted.digest(), digest(&[a]));
     }
 }

@@ -335,6 +335,9 @@ impl LedgerEntry {
         settlement.sinks.sort_unstable();
         settlement.sinks.dedup();
         for sink in &settlement.sinks {
+            let fed =
+                |name: &str| name.strip_prefix(sink.as_str()).is_some_and(|n| n.starts_with(' '));
+            self.known.acknowledged.retain(|name, _| !fed(name));
             self.raise(sink, Known::ALL);
         }
         self.known.parked = settlement.parked.map(|reason| reason.as_str().to_owned());

@@ -117,6 +117,7 @@ pub struct Counts {
 /// # #[derive(Debug)]
 /// # struct Everything;
 /// # impl Selection for Everything {
+/// #     fn digest(&self) -> u64 { 0 }
 /// #     fn literals(&self) -> &[Vec<u8>] { &[] }
 /// #     fn select(&self, _: &[u8]) -> Result<RouteSet, RecordFault> {
 /// #         let mut routes = RouteSet::EMPTY;

@@ -34,6 +34,7 @@ pub(crate) struct Rig {
     pub(crate) ledger: MemoryLedger,
     pub(crate) settings: Settings,
     pub(crate) redrive: bool,
+    pub(crate) selection: Arc<Routes>,
     pub(crate) extra: Vec<Outlet>,
     pub(crate) more_accounts: Vec<Account>,
     pub(crate) health: Health,
@@ -76,6 +77,7 @@ impl Rig {
                 until_empty: false,
             },
             redrive: false,
+            selection: built_in(),
             extra: Vec::new(),
             more_accounts: Vec::new(),
             health: Health::default(),
@@ -102,7 +104,9 @@ impl Rig {
             Quarantine::sink(Arc::new(self.parked.clone()), Arc::clone(&clock), metrics.clone())
         };
         let queue = self.queue_front.clone().unwrap_or_else(|| Arc::new(self.queue.clone()));
-        let mut accounts = vec![account("production", queue, self.store.clone())];
+        let mut production = account("production", queue, self.store.clone());
+        production.selection = Arc::clone(&self.selection) as _;
+        let mut accounts = vec![production];
         accounts.extend(self.more_accounts.iter().cloned());
         let sink = self.sink_front.clone().unwrap_or_else(|| Arc::new(self.sink.clone()));
         let mut outlets = vec![outlet(sink, true)];
@@ -221,10 +225,12 @@ pub(crate) fn account(name: &str, queue: Arc<dyn Queue>, store: MemoryStore) -> 
             prefix: String::new(),
             accounts: AllowedKeys::Any,
         }],
-        selection: Arc::new(
-            Routes::compile(&[RouteSpec::codeguru_reviewer()]).expect("the built-in route"),
-        ),
+        selection: built_in(),
     }
+}
+
+fn built_in() -> Arc<Routes> {
+    Arc::new(Routes::compile(&[RouteSpec::codeguru_reviewer()]).expect("the built-in route"))
 }
 
 pub(crate) fn outlet(sink: Arc<dyn Sink>, required: bool) -> Outlet {

@@ -43,6 +43,7 @@ pub async fn ledger(factory: &dyn LedgerFactory) -> Report {
     check!(places_of_any_size_are_kept);
     check!(what_is_settled_outlives_the_process);
     check!(a_settled_object_leaves_other_sinks_as_they_were);
+    check!(settling_a_sink_ends_its_progress_however_it_was_fed);
     check!(settling_again_adds_sinks);
     check!(nothing_takes_back_what_is_settled);
     check!(the_latest_settlement_says_why_the_object_is_parked);
@@ -176,6 +177,19 @@ async fn a_settled_object_leaves_other_sinks_as_they_were(
     known(ledger, &some_object(), &[("siem", Known::ALL), ("archive", 4)]).await?;
     settle(ledger, &some_object(), &[]).await?;
     known(ledger, &some_object(), &[("siem", Known::ALL), ("archive", 4)]).await
+}
+
+async fn settling_a_sink_ends_its_progress_however_it_was_fed(
+    ledger: &mut dyn LedgerUnderTest,
+) -> Checked {
+    let places = [("siem 01", 3), ("siem 02", 4), ("siem-2 01", 5), ("siemens", 6)];
+    for (sink, below) in places {
+        acknowledge(ledger, &some_object(), sink, below).await?;
+    }
+    known(ledger, &some_object(), &places).await?;
+    settle(ledger, &some_object(), &["siem"]).await?;
+    let expected = [("siem", Known::ALL), ("siem-2 01", 5), ("siemens", 6)];
+    known(ledger, &some_object(), &expected).await
 }
 
 async fn settling_again_adds_sinks(ledger: &mut dyn LedgerUnderTest) -> Checked {

@@ -92,6 +92,10 @@ mod tests {
     struct Literals(Vec<Vec<u8>>);
 
     impl Selection for Literals {
+        fn digest(&self) -> u64 {
+            0
+        }
+
         fn literals(&self) -> &[Vec<u8>] {
             &self.0
         }

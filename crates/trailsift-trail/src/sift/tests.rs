@@ -16,6 +16,10 @@ const LIMITS: SiftLimits =
 struct Nothing;
 
 impl Selection for Nothing {
+    fn digest(&self) -> u64 {
+        0
+    }
+
     fn literals(&self) -> &[Vec<u8>] {
         &[]
     }

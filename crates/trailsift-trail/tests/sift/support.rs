@@ -31,6 +31,10 @@ impl SourceIs {
 }
 
 impl Selection for SourceIs {
+    fn digest(&self) -> u64 {
+        0
+    }
+
     fn literals(&self) -> &[Vec<u8>] {
         &self.0
     }

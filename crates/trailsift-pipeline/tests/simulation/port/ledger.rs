@@ -25,7 +25,7 @@ impl LedgerPort {
     async fn note(&self, object: &ObjectId, note: Note) -> Result<(), LedgerError> {
         let Line { life, ref history, .. } = self.line;
         let call = history.len();
-        let event = Event::Notes { life, call, object: object.clone(), note: note.clone() };
+        let event = Event::Notes { life, call, object: object.clone(), note: plain(&note) };
         history.record(event);
         let unanswered = |line: &Line| line.record(Event::Noted { life, call, done: false });
         let mut waiting = Waiting { line: &self.line, given_up: Some(unanswered) };
@@ -43,6 +43,18 @@ impl LedgerPort {
         waiting.given_up = None;
         history.record(Event::Noted { life, call, done: answer.is_ok() });
         answer
+    }
+}
+
+/// The note by the sink's name alone. The pipeline notes progress for a sink together with what
+/// feeds it, which no world changes.
+fn plain(note: &Note) -> Note {
+    match note {
+        Note::Acknowledged { sink, below } => {
+            let name = sink.split_once(' ').map_or(sink.as_str(), |(name, _)| name);
+            Note::Acknowledged { sink: name.to_owned(), below: *below }
+        }
+        Note::Settled(_) => note.clone(),
     }
 }
 
