@@ -20,4 +20,64 @@ impl Health {
         let parts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         parts.iter().filter_map(|(part, trouble)| Some((part.clone(), trouble.clone()?))).collect()
     }
+
+    /// How an account fares, from now on: well.
+    pub(crate) fn of_account(&self, name: &str) -> AccountHealth {
+        self.set(&account_part(name), None);
+        AccountHealth { health: self.clone(), name: name.to_owned(), troubles: Mutex::default() }
+    }
+}
+
+/// What an account is called among the parts.
+pub(crate) fn account_part(name: &str) -> String {
+    format!("account {name}")
+}
+
+/// How one account fares. Its queue must do two things, and may be able to do only one of them: a
+/// queue that hands out messages and deletes none is not well.
+#[derive(Debug)]
+pub(crate) struct AccountHealth {
+    health: Health,
+    name: String,
+    troubles: Mutex<Troubles>,
+}
+
+#[derive(Debug, Default)]
+struct Troubles {
+    receives: Option<String>,
+    deletes: Option<String>,
+}
+
+impl AccountHealth {
+    /// Notes how receiving fares.
+    pub(crate) fn receives(&self, trouble: Option<String>) {
+        self.note(|troubles| troubles.receives = trouble);
+    }
+
+    /// Notes how deleting fares; a change is logged.
+    pub(crate) fn deletes(&self, trouble: Option<String>) {
+        self.note(|troubles| {
+            match (&troubles.deletes, &trouble) {
+                (None, Some(error)) => tracing::warn!(
+                    account = self.name,
+                    %error,
+                    "settled messages cannot be deleted: trying on"
+                ),
+                (Some(_), None) => {
+                    tracing::info!(account = self.name, "messages are deleted again");
+                }
+                _ => {}
+            }
+            troubles.deletes = trouble;
+        });
+    }
+
+    fn note(&self, change: impl FnOnce(&mut Troubles)) {
+        let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut troubles);
+        let both = [&troubles.receives, &troubles.deletes];
+        let both: Vec<&str> = both.into_iter().flatten().map(String::as_str).collect();
+        // Under the lock, so that the last word is the last one said.
+        self.health.set(&account_part(&self.name), (!both.is_empty()).then(|| both.join("; ")));
+    }
 }

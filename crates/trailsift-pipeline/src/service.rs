@@ -20,7 +20,7 @@ use crate::books::Books;
 use crate::budget::Budget;
 use crate::cpu::Cpu;
 use crate::dispatcher::{Dispatcher, Outlet};
-use crate::health::Health;
+use crate::health::{AccountHealth, Health, account_part};
 use crate::lease::InFlight;
 use crate::listener::listen;
 use crate::metrics::PipelineMetrics;
@@ -155,6 +155,7 @@ impl Shared {
 pub(crate) struct Lane {
     pub(crate) account: Account,
     pub(crate) shared: Arc<Shared>,
+    pub(crate) health: Arc<AccountHealth>,
     pub(crate) acker: Acker,
     pub(crate) in_flight: InFlight,
     pub(crate) turns: Turns<LogFile>,
@@ -201,7 +202,7 @@ impl Service {
         let (reached, first_reached) = watch::channel(false);
         let mut lanes = JoinSet::new();
         for account in accounts {
-            shared.health.set(&part(&account), Some("not reached yet".into()));
+            shared.health.set(&account_part(&account.name), Some("not reached yet".into()));
             lanes.spawn(run_account(account, Arc::clone(&shared), reached.clone(), stop.clone()));
         }
         drop(reached);
@@ -376,10 +377,12 @@ async fn run_account(
     reached.send_replace(true);
     drop(reached);
     note_queue(&account, &status, &shared);
-    let (acker, acking) = Acker::new(Arc::clone(&account.queue));
+    let health = Arc::new(shared.health.of_account(&name));
+    let (acker, acking) = Acker::new(Arc::clone(&account.queue), Arc::clone(&health));
     let lane = Arc::new(Lane {
         account,
         shared: Arc::clone(&shared),
+        health,
         acker,
         in_flight: InFlight::default(),
         turns: Turns::default(),
@@ -421,7 +424,7 @@ async fn connect(
                 "queue not reachable yet: trying on"
             );
         }
-        shared.health.set(&part(account), Some(text.clone()));
+        shared.health.set(&account_part(&account.name), Some(text.clone()));
         shared.metrics.ports.reachable.with_label_values(&[&account.name]).set(0);
         *last_error = text;
         if shared.settings.until_empty && Instant::now() >= give_up {
@@ -440,7 +443,6 @@ fn note_queue(account: &Account, status: &QueueStatus, shared: &Shared) {
         workers = shared.budget.workers_per_account,
         "listening"
     );
-    shared.health.set(&part(account), None);
     shared.metrics.ports.reachable.with_label_values(&[&account.name]).set(1);
     match status.max_receive_count {
         None => tracing::warn!(
@@ -465,13 +467,9 @@ fn note_queue(account: &Account, status: &QueueStatus, shared: &Shared) {
     }
 }
 
-fn part(account: &Account) -> String {
-    format!("account {}", account.name)
-}
-
 impl Lane {
     pub(crate) fn well(&self) {
-        self.shared.health.set(&part(&self.account), None);
+        self.health.receives(None);
         self.shared.metrics.ports.reachable.with_label_values(&[&self.account.name]).set(1);
     }
 
@@ -482,7 +480,7 @@ impl Lane {
             error = %text,
             "nothing received: trying on"
         );
-        self.shared.health.set(&part(&self.account), Some(text));
+        self.health.receives(Some(text));
         self.shared.metrics.ports.reachable.with_label_values(&[&self.account.name]).set(0);
     }
 }

@@ -10,6 +10,7 @@ use tokio::time::{sleep, timeout};
 use trailsift_core::{Message, Reason};
 use trailsift_trail::{EntryFault, Notification, Notified, NotifiedObject, decode};
 
+use crate::acker::NotDeleted;
 use crate::admission::{Admission, admit};
 use crate::backoff::full_jitter;
 use crate::dispatcher::{Origin, chain, parcel_of_message};
@@ -23,6 +24,9 @@ use crate::service::Lane;
 const LONGEST_WAIT: Duration = Duration::from_secs(5 * 60);
 /// How many unreadable entries of one message are parked one by one; the others as one.
 const BAD_ENTRIES: u64 = 100;
+/// The least wait before a message comes again that is settled but could not be deleted: nobody
+/// waits for it.
+const UNDELETED_WAIT: Duration = Duration::from_secs(60);
 /// How long giving a message back may take.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -81,7 +85,8 @@ pub(crate) async fn handle(
                     error = %chain(&error).escape_debug(),
                     "settled, but not deleted: it will be delivered again"
                 );
-                ("undeleted", None)
+                let wait = full_jitter(message.receive_count, LONGEST_WAIT).max(UNDELETED_WAIT);
+                ("undeleted", (error == NotDeleted::TimedOut).then_some(wait))
             }
         }
     };
@@ -248,7 +253,8 @@ impl Lane {
     /// time must not go on for ever.
     async fn panicked(&self, message: &Message) -> Verdict {
         self.shared.metrics.panics.inc();
-        let attempt = self.shared.message_attempts.failed(&message.id);
+        let wait = |attempt| full_jitter(attempt, LONGEST_WAIT);
+        let (attempt, after) = self.shared.message_attempts.failed(&message.id, wait);
         tracing::error!(
             account = self.account.name,
             sqs.message_id = %message.id,
@@ -256,7 +262,7 @@ impl Lane {
             "a worker panicked: this is a bug in trailsift"
         );
         if attempt < self.shared.settings.max_receive {
-            return Verdict::Retry(full_jitter(attempt, LONGEST_WAIT));
+            return Verdict::Retry(after);
         }
         let error = format!("working on the message panicked {attempt} times");
         let body_parked = AtomicBool::new(false);

@@ -13,3 +13,4 @@ mod rig;
 mod s3_faults;
 mod service;
 mod sinks;
+mod undeletable;
