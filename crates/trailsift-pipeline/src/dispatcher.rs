@@ -59,6 +59,8 @@ pub(crate) struct Undelivered {
 pub(crate) struct Origin<'a> {
     pub(crate) account: &'a str,
     pub(crate) message: &'a Message,
+    /// The place in the message of the entry that it is about, if it is about one.
+    pub(crate) entry: Option<usize>,
     /// Whether a line of the quarantine holds the message's body already.
     pub(crate) body_parked: &'a AtomicBool,
 }

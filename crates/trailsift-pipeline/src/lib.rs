@@ -16,6 +16,7 @@ mod metrics;
 mod notes;
 mod object;
 mod obligation;
+mod parked;
 mod patience;
 mod quarantine;
 mod service;

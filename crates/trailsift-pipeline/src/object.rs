@@ -131,7 +131,7 @@ impl Lane {
             Admission::Skip(kind) => return Outcome::Skipped(kind),
             Admission::Refuse(reason, error) => {
                 let source = self.source_of_notified(object);
-                return self.park(parcel_of(&source, origin, reason, error)).await;
+                return self.park_once(origin, parcel_of(&source, origin, reason, error)).await;
             }
         };
         // The second of two messages about one object waits for the first, and then finds it done.
@@ -230,8 +230,23 @@ impl Lane {
         self.shared.dispatcher.books.settled(id, &settlement).await;
     }
 
+    /// Parks what says nothing of an object's content: a message, an entry, an object that was not
+    /// read. A message that comes again for another object's sake leaves no second line of it.
+    pub(crate) async fn park_once(&self, origin: Origin<'_>, parcel: Parcel<'_>) -> Outcome {
+        let (message, line) = (&origin.message.id, (origin.entry, parcel.reason));
+        if self.parked.has(message, line) {
+            return Outcome::Quarantined(parcel.reason);
+        }
+        let has_body = parcel.body.is_some();
+        let outcome = self.park(parcel).await;
+        if let Outcome::Quarantined(_) = outcome {
+            self.parked.note(message, line, has_body);
+        }
+        outcome
+    }
+
     /// Parks a whole object or message.
-    pub(crate) async fn park(&self, parcel: Parcel<'_>) -> Outcome {
+    async fn park(&self, parcel: Parcel<'_>) -> Outcome {
         let (reason, attempt) = (parcel.reason, parcel.message.receive_count);
         if reason == Reason::BucketNotAllowed {
             warn_of_refused(&parcel);
@@ -274,7 +289,7 @@ impl Lane {
             let error = chain(error);
             // Its attempts stay spent until the message is deleted: another object of it may need more
             // of them, and both must be settled at the same delivery.
-            return self.park(parcel_of(&source, origin, reason, error)).await;
+            return self.park_once(origin, parcel_of(&source, origin, reason, error)).await;
         }
         let error = format!("{file}: {}", chain(error));
         Outcome::Retry { after, error, fatal: false }

@@ -24,6 +24,7 @@ use crate::health::{AccountHealth, Health, account_part};
 use crate::lease::InFlight;
 use crate::listener::listen;
 use crate::metrics::PipelineMetrics;
+use crate::parked::Parked;
 use crate::quarantine::Quarantine;
 use crate::turns::Turns;
 use crate::watched::watched;
@@ -160,6 +161,7 @@ pub(crate) struct Lane {
     pub(crate) in_flight: InFlight,
     pub(crate) turns: Turns<LogFile>,
     pub(crate) object_attempts: Attempts<LogFile>,
+    pub(crate) parked: Parked,
 }
 
 impl Service {
@@ -387,6 +389,7 @@ async fn run_account(
         in_flight: InFlight::default(),
         turns: Turns::default(),
         object_attempts: Attempts::default(),
+        parked: Parked::default(),
     });
     let visibility = status.visibility_timeout.max(LEAST_VISIBILITY);
     // When the workers are done nobody waits for the acker: what it still has in hand was given

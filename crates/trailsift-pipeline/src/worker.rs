@@ -77,7 +77,10 @@ pub(crate) async fn handle(
         }
         lane.shared.message_attempts.settled(&message.id);
         match lane.acker.delete(Arc::clone(&lease)).await {
-            Ok(()) => ("deleted", None),
+            Ok(()) => {
+                lane.parked.deleted(&message.id);
+                ("deleted", None)
+            }
             Err(error) => {
                 tracing::warn!(
                     account = lane.account.name,
@@ -137,7 +140,8 @@ impl Lane {
         let mut wait: Option<Duration> = None;
         let mut seen = HashSet::new();
         let mut unreadable = 0_u64;
-        for object in &notified.objects {
+        for (place, object) in notified.objects.iter().enumerate() {
+            let origin = Origin { entry: Some(place), ..origin };
             let outcome = match object {
                 Ok(object) => {
                     // With its entity tag: two entries may tell of an object and of what has
@@ -154,7 +158,7 @@ impl Lane {
                     if unreadable > BAD_ENTRIES {
                         continue;
                     }
-                    self.park(parcel_of_entry(fault, origin)).await
+                    self.park_once(origin, parcel_of_entry(fault, origin)).await
                 }
             };
             notified_total.inc();
@@ -231,11 +235,11 @@ impl Lane {
     }
 
     fn origin<'a>(&'a self, message: &'a Message, body_parked: &'a AtomicBool) -> Origin<'a> {
-        Origin { account: &self.account.name, message, body_parked }
+        Origin { account: &self.account.name, message, entry: None, body_parked }
     }
 
     async fn park_message(&self, origin: Origin<'_>, reason: Reason, error: String) -> Verdict {
-        match self.park(parcel_of_message(origin, reason, error)).await {
+        match self.park_once(origin, parcel_of_message(origin, reason, error)).await {
             Outcome::Retry { after, error, .. } => {
                 tracing::warn!(
                     account = self.account.name,

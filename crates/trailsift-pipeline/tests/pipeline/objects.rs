@@ -1,9 +1,12 @@
 //! What a failing object means, and what it may cost the others: delivery rules D4 and D7.
 
-use crate::rig::{BUCKET, Rig, SECOND, gzip, key, notification, selected, trail_file, within};
+use crate::rig::{
+    BUCKET, Rig, SECOND, filtered, gzip, key, notification, notification_in, selected, trail_file,
+    within,
+};
 use tokio::time::{Instant, sleep};
-use trailsift_core::StoreError;
-use trailsift_testkit::{MemoryStore, QueueEvent, StoreFault};
+use trailsift_core::{SinkError, StoreError};
+use trailsift_testkit::{Answer, MemoryStore, QueueEvent, StoreFault};
 
 /// When each request of the object's beginning was made.
 fn asked(store: &MemoryStore) -> Vec<Instant> {
@@ -53,6 +56,28 @@ async fn refused_access_is_tried_five_times_at_least_a_minute_apart() {
             }
         }
     }
+}
+
+/// A neighbour that is in a hurry has the message come again after seconds, and each time the object
+/// is asked for, too.
+#[tokio::test(start_paused = true)]
+async fn refused_access_has_four_minutes_to_be_granted_whatever_the_neighbours_do() {
+    let rig = Rig::new();
+    rig.sink.answer_by(|_| Answer::Fail(SinkError::retry("busy")));
+    let (denied, good) = (key("denied"), key("good"));
+    rig.store.put(BUCKET, &denied, trail_file(&[&filtered("d")]));
+    rig.store.put(BUCKET, &good, trail_file(&[&selected("g")]));
+    rig.store.fault_by(BUCKET, &denied, || {
+        Some(StoreFault::Error(StoreError::Denied("AccessDenied".into())))
+    });
+    rig.queue.send(notification(&[&denied, &good]));
+    let running = rig.start();
+    let began = Instant::now();
+    within(3600 * SECOND, rig.parked.until_acknowledged(1)).await;
+    let spent = began.elapsed();
+    assert!(spent >= 4 * 60 * SECOND, "parked after {spent:?}");
+    assert_eq!(rig.parked()[0]["reason"], "access_denied");
+    running.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -308,4 +333,58 @@ async fn an_object_named_twice_in_a_message_is_read_once() {
     rig.run_until_empty().await;
     assert_eq!((rig.events().len(), rig.store.requests().len()), (1, 1));
     assert_eq!(rig.metric("trailsift_duplicates_suppressed_total", &[]).to_string(), "2");
+}
+
+/// A message of unreadable entries, a foreign bucket, a missing object, and a good one.
+fn message_with_much_to_park(rig: &Rig) -> String {
+    let (good, missing) = (key("good"), key("missing"));
+    rig.store.put(BUCKET, &good, trail_file(&[&selected("g")]));
+    let mut body: serde_json::Value =
+        serde_json::from_str(&notification(&[&good, &missing])).expect("JSON");
+    let foreign: serde_json::Value =
+        serde_json::from_str(&notification_in("foreign", &[&good])).expect("JSON");
+    let entries = body["Records"].as_array_mut().expect("entries");
+    entries.push(foreign["Records"][0].clone());
+    entries.extend(vec![serde_json::json!({ "eventSource": "aws:s3" }); 100]);
+    body.to_string()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_parked_of_a_message_is_parked_once_however_often_it_comes_again() {
+    let rig = Rig::new();
+    rig.sink.answer_by(|_| Answer::Fail(SinkError::retry("down")));
+    rig.queue.send(message_with_much_to_park(&rig));
+    let running = rig.start();
+    sleep(4 * 3600 * SECOND).await;
+    assert!(rig.metric("trailsift_objects_total", &[("outcome", "retried")]) > 20.0);
+    assert_eq!(rig.parked().len(), 102);
+    assert_eq!(rig.metric("trailsift_quarantined_total", &[]).to_string(), "102");
+
+    rig.sink.heal();
+    within(600 * SECOND, rig.queue.until_empty()).await;
+    assert_eq!((rig.events(), rig.parked().len()), (vec![selected("g")], 102));
+    // What comes in a message of its own is parked anew.
+    rig.queue.send(message_with_much_to_park(&rig));
+    within(600 * SECOND, rig.queue.until_empty()).await;
+    assert_eq!(rig.parked().len(), 204);
+    running.stop().await;
+    assert_eq!(rig.unbalanced(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_missing_object_that_is_there_when_its_message_comes_again_is_delivered() {
+    let rig = Rig::new();
+    rig.sink.answer_by(|_| Answer::Fail(SinkError::retry("down")));
+    rig.queue.send(message_with_much_to_park(&rig));
+    let running = rig.start();
+    within(3600 * SECOND, rig.parked.until_acknowledged(102)).await;
+    rig.store.put(BUCKET, &key("missing"), trail_file(&[&selected("late")]));
+    rig.sink.heal();
+    within(3600 * SECOND, rig.queue.until_empty()).await;
+    let mut events = rig.events();
+    events.sort();
+    assert_eq!(events, [selected("g"), selected("late")]);
+    assert_eq!(rig.parked().len(), 102);
+    running.stop().await;
+    assert_eq!(rig.unbalanced(), None);
 }

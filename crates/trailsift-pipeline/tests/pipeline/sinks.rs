@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use crate::rig::{Rig, SECOND, filtered, outlet, selected, texts, within};
+use prometheus::Registry;
 use tokio::time::{Instant, sleep};
 use trailsift_core::{Batch, Limits, Reason, Sink, SinkError, WriteOutcome};
+use trailsift_sinks::{BatchSettings, Decoration, SinkMetrics, decorate};
 use trailsift_testkit::{Answer, ScriptedSink};
 
 #[tokio::test(start_paused = true)]
@@ -192,4 +194,48 @@ async fn a_sink_whose_check_hangs_is_not_ready_and_its_events_flow() {
     }
     assert_eq!(rig.events(), [selected("1")]);
     running.stop().await;
+}
+
+/// A collector that takes two seconds for a batch.
+#[derive(Debug)]
+struct Slow(ScriptedSink);
+
+#[async_trait::async_trait]
+impl Sink for Slow {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+    fn limits(&self) -> Limits {
+        self.0.limits()
+    }
+    async fn check(&self) -> Result<(), SinkError> {
+        Ok(())
+    }
+    async fn write(&self, batch: &Batch) -> Result<WriteOutcome, SinkError> {
+        sleep(2 * SECOND).await;
+        self.0.write(batch).await
+    }
+    async fn close(&self) {}
+}
+
+/// The longest `linger` that the configuration allows.
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_lingers_for_half_a_minute_is_waited_for_and_sent_once() {
+    let mut rig = Rig::new();
+    let metrics = SinkMetrics::register(&Registry::new()).expect("a fresh registry");
+    let batch = BatchSettings { linger: 30 * SECOND, ..BatchSettings::default() };
+    let decoration = Decoration { batch, ..Decoration::default() };
+    rig.sink_front = Some(decorate(Arc::new(Slow(rig.sink.clone())), decoration, &metrics));
+    let running = rig.start();
+    for n in 0..8 {
+        rig.deliver(&n.to_string(), &[&selected(&n.to_string())]);
+        sleep(SECOND).await;
+    }
+    within(60 * SECOND, rig.queue.until_empty()).await;
+    running.stop().await;
+    let mut events = rig.events();
+    events.sort();
+    assert_eq!(events, (0..8).map(|n| selected(&n.to_string())).collect::<Vec<_>>());
+    let put_off = rig.metric("trailsift_objects_total", &[("outcome", "retried")]);
+    assert!(put_off < 0.5, "put off {put_off} times");
 }
