@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use aws_config::SdkConfig;
+use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_s3::primitives::SdkBody;
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
@@ -171,7 +171,13 @@ impl HttpClient for Wire {
 #[tokio::test]
 async fn at_aws_the_hosts_of_the_two_regions_are_asked() {
     let wire = Wire::default();
-    let config: SdkConfig = sdk_config().await.into_builder().http_client(wire.clone()).build();
+    let loaded = sdk_config().await;
+    // Not what was loaded as it is: that knows the environment's AWS_ENDPOINT_URL, where one is set.
+    let config = SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .credentials_provider(loaded.credentials_provider().expect("credentials"))
+        .http_client(wire.clone())
+        .build();
     let mut settings = settings("", QUEUE_URL);
     settings.endpoint_url = None;
     settings.known_regions = ["eu-west-1".to_owned()].into();
