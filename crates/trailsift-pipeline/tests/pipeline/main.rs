@@ -9,6 +9,7 @@ mod leases;
 mod ledger;
 mod objects;
 mod quirky_queue;
+mod reconfigured;
 mod rig;
 mod s3_faults;
 mod service;
