@@ -16,7 +16,7 @@ use trailsift_trail::{FaultyRecord, Found, event_time};
 use crate::books::Books;
 use crate::metrics::PipelineMetrics;
 use crate::obligation::{Obligation, Obligations};
-use crate::patience::Patience;
+use crate::patience::{Patience, Share};
 use crate::quarantine::{Parcel, Quarantine};
 
 /// How long a best-effort sink may take to note down what it is given; it answers at once, unless
@@ -131,8 +131,13 @@ impl Dispatcher {
         books: Books,
         clock: Arc<dyn Clock>,
         metrics: PipelineMetrics,
+        workers: usize,
     ) -> Self {
-        let desk = |outlet| Desk { outlet, patience: Patience::default() };
+        let required = outlets.iter().filter(|outlet| outlet.required).count();
+        let share =
+            Share { workers, sinks: required + usize::from(quarantine.as_sink().is_some()) };
+        let quarantine = quarantine.with_share(share);
+        let desk = |outlet| Desk { outlet, patience: Patience::new(share) };
         Self { desks: outlets.into_iter().map(desk).collect(), quarantine, books, clock, metrics }
     }
 
@@ -223,11 +228,9 @@ impl Dispatcher {
                 tracing::warn!(sink, events, "a best-effort sink does not answer: events are lost");
                 return Ok(());
             }
-            () = desk.patience.run_out(), if outlet.required => {
-                let name = outlet.sink.name();
-                return Err(Undelivered::new(format!(
-                    "sink {name} acknowledges nothing: waiting for it with one message only"
-                )));
+            given_up = desk.patience.run_out(), if outlet.required => {
+                let what = format!("sink {} {given_up}", outlet.sink.name());
+                return Err(Undelivered { after: given_up.pause(), ..Undelivered::new(what) });
             }
         };
         if !outlet.required {
@@ -392,7 +395,7 @@ fn undelivered(outlet: &Outlet, error: &SinkError) -> Undelivered {
 }
 
 fn not_parked(error: &crate::quarantine::NotParked) -> Undelivered {
-    Undelivered::new(chain(error))
+    Undelivered { after: error.after(), ..Undelivered::new(chain(error)) }
 }
 
 /// An error with its causes, in one line.

@@ -254,7 +254,7 @@ impl Lane {
         match self.shared.dispatcher.quarantine.park(parcel).await {
             Ok(()) => Outcome::Quarantined(reason),
             Err(error) => Outcome::Retry {
-                after: full_jitter(attempt, LONGEST_WAIT),
+                after: full_jitter(attempt, LONGEST_WAIT).max(error.after()),
                 error: chain(&error),
                 fatal: false,
             },

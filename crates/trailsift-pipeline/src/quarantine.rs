@@ -1,5 +1,5 @@
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -11,6 +11,7 @@ use trailsift_core::{Batch, Clock, Entry, Message, Reason, Sink, Source};
 
 use crate::dispatcher::chain;
 use crate::metrics::PipelineMetrics;
+use crate::patience::{GivenUp, Patience, Share};
 
 /// Where goes what can be neither delivered nor retried: written durably before the message may be
 /// deleted, with the reason and where it came from.
@@ -23,7 +24,7 @@ pub struct Quarantine {
 
 #[derive(Clone, Debug)]
 enum Place {
-    Sink(Arc<dyn Sink>),
+    Sink(Arc<dyn Sink>, Arc<Patience>),
     Redrive,
 }
 
@@ -69,14 +70,27 @@ struct Line<'a> {
 pub(crate) enum NotParked {
     #[error("the quarantine cannot be written: {0}")]
     Write(String),
+    #[error("the quarantine {0}")]
+    GivenUp(GivenUp),
     #[error("left to the queue's redrive policy ({0})")]
     LeftToRedrive(Reason),
+}
+
+impl NotParked {
+    /// The least wait before the message comes again.
+    pub(crate) fn after(&self) -> Duration {
+        match self {
+            Self::GivenUp(given_up) => given_up.pause(),
+            Self::Write(_) | Self::LeftToRedrive(_) => Duration::ZERO,
+        }
+    }
 }
 
 impl Quarantine {
     /// Parks into a sink: by default a file sink in the data folder.
     pub fn sink(sink: Arc<dyn Sink>, clock: Arc<dyn Clock>, metrics: PipelineMetrics) -> Self {
-        Self { place: Place::Sink(sink), clock, metrics }
+        let patience = Patience::new(Share { workers: 1, sinks: 1 });
+        Self { place: Place::Sink(sink, Arc::new(patience)), clock, metrics }
     }
 
     /// Parks nothing: the message stays, and the queue's redrive policy moves it in the end.
@@ -84,18 +98,28 @@ impl Quarantine {
         Self { place: Place::Redrive, clock, metrics }
     }
 
+    /// The same, where messages wait for it as `share` says.
+    pub(crate) fn with_share(self, share: Share) -> Self {
+        let place = match self.place {
+            Place::Sink(sink, _) => Place::Sink(sink, Arc::new(Patience::new(share))),
+            Place::Redrive => Place::Redrive,
+        };
+        Self { place, ..self }
+    }
+
     /// The sink that holds the parcels, if there is one.
     pub(crate) fn as_sink(&self) -> Option<&Arc<dyn Sink>> {
         match &self.place {
-            Place::Sink(sink) => Some(sink),
+            Place::Sink(sink, _) => Some(sink),
             Place::Redrive => None,
         }
     }
 
-    /// Parks the parcel. `Ok` means durable.
+    /// Parks the parcel. `Ok` means durable. A quarantine that acknowledges nothing is waited for as
+    /// any sink is.
     pub(crate) async fn park(&self, parcel: Parcel<'_>) -> Result<(), NotParked> {
-        let sink = match &self.place {
-            Place::Sink(sink) => sink,
+        let (sink, patience) = match &self.place {
+            Place::Sink(sink, patience) => (sink, patience),
             Place::Redrive => return Err(NotParked::LeftToRedrive(parcel.reason)),
         };
         let entry = Entry {
@@ -110,10 +134,18 @@ impl Quarantine {
             }),
         };
         let batch = Batch { entries: vec![entry] };
-        let outcome = sink.write(&batch).await.map_err(|error| NotParked::Write(chain(&error)))?;
+        // Cancel safety: a parcel whose write is given up is not parked; it comes again with its
+        // message, and at worst is there twice.
+        let outcome = tokio::select! {
+            biased;
+            outcome = sink.write(&batch) => outcome,
+            given_up = patience.run_out() => return Err(NotParked::GivenUp(given_up)),
+        };
+        let outcome = outcome.map_err(|error| NotParked::Write(chain(&error)))?;
         if let Some(failure) = outcome.failures.first() {
             return Err(NotParked::Write(chain(&failure.error)));
         }
+        patience.renew();
         self.note(&parcel);
         Ok(())
     }

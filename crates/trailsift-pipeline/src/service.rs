@@ -175,10 +175,16 @@ impl Service {
     ) -> Self {
         let Surroundings { cpu, clock, ledger, metrics, health } = surroundings;
         let books = Books::new(ledger, metrics.clone());
-        let dispatcher =
-            Dispatcher::new(outlets, quarantine, books, Arc::clone(&clock), metrics.clone());
         let budget =
             Budget::plan(settings.memory, settings.workers, accounts.len(), settings.max_record);
+        let dispatcher = Dispatcher::new(
+            outlets,
+            quarantine,
+            books,
+            Arc::clone(&clock),
+            metrics.clone(),
+            budget.workers_per_account,
+        );
         let shared = Shared {
             settings,
             budget,

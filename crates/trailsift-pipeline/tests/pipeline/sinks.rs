@@ -7,7 +7,7 @@ use prometheus::Registry;
 use tokio::time::{Instant, sleep};
 use trailsift_core::{Batch, Limits, Reason, Sink, SinkError, WriteOutcome};
 use trailsift_sinks::{BatchSettings, Decoration, SinkMetrics, decorate};
-use trailsift_testkit::{Answer, ScriptedSink};
+use trailsift_testkit::{Answer, QueueSettings, ScriptedSink};
 
 #[tokio::test(start_paused = true)]
 async fn a_stuck_sink_does_not_stop_files_that_need_no_sink() {
@@ -41,6 +41,81 @@ async fn a_stuck_sink_does_not_stop_files_that_need_no_sink() {
     assert_eq!((events.len(), rig.sink.acknowledged().len()), (20, 20));
     assert_eq!(rig.unbalanced(), None);
     running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sink_that_is_down_for_hours_does_not_delay_files_that_need_none() {
+    let rig = Rig::with_queue(QueueSettings { shuffle: Some(1), ..Default::default() });
+    rig.sink.answer_by(|_| Answer::Hang);
+    let running = rig.start();
+    // Far more than eight workers can wait for, be it only for a few seconds each.
+    for n in 0..600 {
+        rig.deliver(&format!("stuck-{n}"), &[&selected("1")]);
+        sleep(4 * SECOND).await;
+    }
+    let done = || rig.metric("trailsift_objects_total", &[("outcome", "done")]);
+    for n in 0..8 {
+        let before = done();
+        rig.deliver(&format!("free-{n}"), &[&filtered("1")]);
+        within(60 * SECOND, async {
+            while done() == before {
+                sleep(SECOND).await;
+            }
+        })
+        .await;
+    }
+    rig.sink.heal();
+    // One write of the outage, at most, is waited for ten minutes, in case it is the one.
+    within(1200 * SECOND, rig.queue.until_empty()).await;
+    assert_eq!(rig.events().len(), 600);
+    running.stop().await;
+    assert_eq!(rig.unbalanced(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stuck_sink_does_not_stop_the_files_of_an_account_with_one_worker() {
+    let mut rig = Rig::new();
+    rig.settings.workers = 1;
+    rig.sink.answer_by(|_| Answer::Hang);
+    for n in 0..20 {
+        rig.deliver(&format!("stuck-{n}"), &[&selected(&n.to_string())]);
+    }
+    let running = rig.start();
+    within(60 * SECOND, rig.sink.until_writes(1)).await;
+    for n in 0..20 {
+        rig.deliver(&format!("free-{n}"), &[&filtered("1")]);
+    }
+    sleep(900 * SECOND).await;
+    assert_eq!(rig.queue.deleted().len(), 20);
+    rig.sink.heal();
+    within(1200 * SECOND, rig.queue.until_empty()).await;
+    assert_eq!(rig.events().len(), 20);
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stuck_quarantine_does_not_stop_good_files() {
+    let mut rig = Rig::new();
+    rig.settings.workers = 4;
+    rig.parked.answer_by(|_| Answer::Hang);
+    for _ in 0..6 {
+        rig.queue.send("not a notification");
+    }
+    let bad = r#"{"eventSource":"codeguru-reviewer.amazonaws.com",}"#;
+    rig.deliver("bad", &[bad, bad, &selected("0")]);
+    let running = rig.start();
+    sleep(SECOND).await;
+    for n in 1..20 {
+        rig.deliver(&n.to_string(), &[&selected(&n.to_string())]);
+    }
+    within(120 * SECOND, rig.sink.until_acknowledged(20)).await;
+    sleep(3600 * SECOND).await;
+    assert_eq!((rig.events().len(), rig.queue.deleted().len()), (20, 19));
+    rig.parked.heal();
+    within(1200 * SECOND, rig.queue.until_empty()).await;
+    assert_eq!((rig.events().len(), rig.parked().len()), (20, 8));
+    running.stop().await;
+    assert_eq!(rig.unbalanced(), None);
 }
 
 #[tokio::test(start_paused = true)]
