@@ -83,6 +83,15 @@ impl SqliteLedger {
         Ok((Self { writer: to_writer, reader: to_reader }, error))
     }
 
+    /// Copies the log into the database, so that the file alone holds everything. For the end of the
+    /// process: a log that stays beside the database loses nothing. Waits so long at most.
+    pub async fn flush(&self, patience: Duration) {
+        let flushed = ask(&self.writer, |answer| Request::Flush { answer });
+        if !matches!(timeout(patience, flushed).await, Ok(Ok(()))) {
+            tracing::debug!("the ledger's log stays beside it");
+        }
+    }
+
     async fn note(&self, request: impl FnOnce(Answer<()>) -> Request) -> Result<(), LedgerError> {
         ask(&self.writer, request).await
     }

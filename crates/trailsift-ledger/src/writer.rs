@@ -27,6 +27,10 @@ pub(crate) enum Request {
         settlement: Box<Settlement>,
         answer: Answer<()>,
     },
+    /// The log is to be copied into the database.
+    Flush {
+        answer: Answer<()>,
+    },
     /// The reader has no connection, or found the file damaged.
     Reopen,
 }
@@ -104,6 +108,10 @@ impl Writer {
                 self.prune();
             }
         }
+        self.flush();
+    }
+
+    fn flush(&self) {
         if let Some((connection, _)) = &self.open {
             let checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)";
             if let Err(error) = connection.query_row(checkpoint, [], |_| Ok(())) {
@@ -120,8 +128,13 @@ impl Writer {
             done = self.try_serve(&group);
         }
         let done = done.map_err(|failure| failure.text());
+        if group.iter().any(|request| matches!(request, Request::Flush { .. })) {
+            self.flush();
+        }
         for request in group {
-            let (Request::Acknowledged { answer, .. } | Request::Settled { answer, .. }) = request
+            let (Request::Acknowledged { answer, .. }
+            | Request::Settled { answer, .. }
+            | Request::Flush { answer }) = request
             else {
                 continue;
             };
@@ -246,7 +259,10 @@ impl Failure {
 }
 
 fn commit(connection: &mut Connection, group: &[Request]) -> Result<(), Fault> {
-    let notes = || group.iter().filter(|request| !matches!(request, Request::Reopen));
+    let is_note = |request: &&Request| {
+        matches!(request, Request::Acknowledged { .. } | Request::Settled { .. })
+    };
+    let notes = || group.iter().filter(is_note);
     if notes().next().is_none() {
         return Ok(());
     }
@@ -260,7 +276,7 @@ fn commit(connection: &mut Connection, group: &[Request]) -> Result<(), Fault> {
             Request::Settled { object, settlement, .. } => {
                 rows::settle(&transaction, object, settlement)?;
             }
-            Request::Reopen => {}
+            Request::Flush { .. } | Request::Reopen => {}
         }
     }
     transaction.commit()?;

@@ -3,15 +3,17 @@
 mod common;
 
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use common::{folder, open};
 use futures::future::join_all;
 use proptest::collection::vec;
 use proptest::prelude::*;
+use rusqlite::Connection;
 use tempfile::TempDir;
 use trailsift_core::{Known, Ledger, ObjectId, Reason, Revision, Settlement};
-use trailsift_ledger::{LedgerRow, SqliteLedger, read};
+use trailsift_ledger::{FILE_NAME, LedgerRow, SqliteLedger, read};
 use trailsift_testkit::MemoryLedger;
 use trailsift_testkit::conformance::{self, LedgerFactory, LedgerUnderTest};
 
@@ -48,6 +50,34 @@ async fn keeps_the_promises_of_the_port() {
     conformance::ledger(&Files).await.assert_passed();
 }
 
+#[tokio::test]
+async fn once_flushed_the_database_holds_everything_by_itself() {
+    let (_root, folder) = folder();
+    let ledger = open(&folder);
+    for number in 0..100 {
+        let settled = common::settlement(&["siem"]);
+        ledger.settled(&common::object(number), &settled).await.expect("noted");
+    }
+    let size = |name: &str| folder.join(name).metadata().expect("a file").len();
+    let log = format!("{FILE_NAME}-wal");
+    assert!(size(&log) > 0);
+    ledger.flush(Duration::from_secs(10)).await;
+    assert_eq!(size(&log), 0);
+    assert!(size(FILE_NAME) > 100 * 200);
+    assert!(ledger.recall(&common::object(7)).await.expect("it answers").has_all("siem"));
+}
+
+#[tokio::test]
+async fn a_flush_waits_for_nobody_for_long() {
+    let (_root, folder) = folder();
+    let ledger = open(&folder);
+    let other = Connection::open(folder.join(FILE_NAME)).expect("it opens");
+    other.execute_batch("BEGIN EXCLUSIVE").expect("a lock");
+    let began = Instant::now();
+    ledger.flush(Duration::from_millis(100)).await;
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Acknowledged { object: usize, sink: usize, below: u64 },
@@ -80,7 +110,7 @@ fn any_settlement() -> impl Strategy<Value = Settlement> {
             quarantined: 0,
             first_event: None,
             last_event: Some(std::time::UNIX_EPOCH - std::time::Duration::from_millis(5)),
-            settled_at: std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1 << 33),
+            settled_at: std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 33),
         },
     )
 }

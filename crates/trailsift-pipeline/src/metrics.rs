@@ -162,6 +162,11 @@ impl PipelineMetrics {
         })
     }
 
+    /// Says that the ledger cannot be used from the start. Its first good answer says otherwise.
+    pub fn ledger_unusable(&self) {
+        self.ledger_degraded.set(1);
+    }
+
     /// The counts so far, over all accounts.
     pub fn totals(&self) -> Totals {
         let skipped = by_label(&self.objects, "reason", &[("outcome", "skipped")]);

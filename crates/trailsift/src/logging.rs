@@ -25,7 +25,8 @@ const LONGEST_VALUE: usize = 8 * 1024;
 /// decides instead. Does nothing where logging was started before.
 pub fn init(format: LogFormat, verbose: u8) {
     let level = match verbose {
-        0 => "warn,trailsift=info",
+        // Where credentials are missing, the SDK tells of each place it has looked at, each time.
+        0 => "warn,aws_config=error,trailsift=info",
         1 => "info,trailsift=debug",
         2 => "debug,trailsift=trace",
         _ => "trace",

@@ -22,6 +22,8 @@ use crate::descriptors;
 use crate::memory::{self, Fit};
 use signals::Signals;
 
+/// How long the ledger may take to put its log in order.
+const LEDGER_END: Duration = Duration::from_secs(1);
 /// How long threads that are still busy when everything is decided may keep the process.
 const RUNTIME_END: Duration = Duration::from_millis(200);
 
@@ -79,6 +81,7 @@ async fn serve(config: &Config, until_empty: bool) -> anyhow::Result<Exit> {
     let sinks = wiring::sinks(config, &sink_metrics)?;
     let quarantine =
         wiring::quarantine(config, &sinks, clock.clone(), metrics.clone(), &sink_metrics).await?;
+    let ledger = wiring::ledger(&config.service, &metrics).await?;
     let service = Service::new(
         wiring::accounts(config).await?,
         wiring::outlets(config, &sinks),
@@ -87,7 +90,7 @@ async fn serve(config: &Config, until_empty: bool) -> anyhow::Result<Exit> {
         Surroundings {
             cpu: Cpu::per_core(),
             clock,
-            ledger: wiring::ledger(&config.service).await?,
+            ledger: ledger.clone(),
             metrics: metrics.clone(),
             health: health.clone(),
         },
@@ -109,6 +112,7 @@ async fn serve(config: &Config, until_empty: bool) -> anyhow::Result<Exit> {
     beside.spawn(admin::serve(listener, registry, health));
     beside.spawn(signals.obey(stop.clone()));
     let ended = service.run(stop).await;
+    ledger.flush(LEDGER_END).await;
     Ok(report(&ended, &metrics.totals()))
 }
 

@@ -1,12 +1,13 @@
 //! From the configuration to the pipeline's parts.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use trailsift_aws::{AccountSettings, Connector};
-use trailsift_core::{Clock, Ledger, RouteSet, Sink};
+use trailsift_core::{Clock, RouteSet, Sink};
 use trailsift_ledger::{LedgerSettings, SqliteLedger};
 use trailsift_pipeline::{
     Account, AllowedBucket, AllowedKeys, Outlet, PipelineMetrics, Quarantine, Settings,
@@ -156,12 +157,14 @@ pub(super) async fn quarantine(
                 ..Decoration::default()
             };
             let sink = FileSink::new("quarantine", file)?;
-            sink.check().await.with_context(|| {
-                format!(
-                    "the quarantine in {} cannot be written: set `service.data_dir` to a folder \
-                     that this user may write to, or name a `sink` in [quarantine]",
+            sink.check().await.map_err(|error| {
+                let cause =
+                    std::error::Error::source(&error).and_then(|cause| cause.downcast_ref());
+                let remedy = remedy(cause, ", or name a `sink` in [quarantine]");
+                anyhow::Error::new(error).context(format!(
+                    "the quarantine in {} cannot be written{remedy}",
                     folder.display()
-                )
+                ))
             })?;
             decorate(Arc::new(sink), decoration, sink_metrics)
         }
@@ -171,19 +174,40 @@ pub(super) async fn quarantine(
 
 /// The ledger in the data folder. One that cannot be opened now costs duplicates, not the service:
 /// it goes on trying.
-pub(super) async fn ledger(service: &config::Service) -> anyhow::Result<Arc<dyn Ledger>> {
+pub(super) async fn ledger(
+    service: &config::Service,
+    metrics: &PipelineMetrics,
+) -> anyhow::Result<Arc<SqliteLedger>> {
     let folder = service.data_dir.join(LEDGER_FOLDER);
     let settings = LedgerSettings { retention: service.ledger_retention };
     let open = move || SqliteLedger::open_or_retry(&folder, settings);
     let (ledger, trouble) = tokio::task::spawn_blocking(open).await??;
     if let Some(error) = trouble {
+        metrics.ledger_unusable();
+        let cause = std::error::Error::source(&error).and_then(|cause| cause.downcast_ref());
+        let remedy = remedy(cause, "");
         tracing::warn!(
             error = format!("{:#}", anyhow::Error::new(error)),
-            "the ledger cannot be opened yet: nothing is lost, but what is delivered again \
-             meanwhile is sent again. Set `service.data_dir` to a folder that this user may write to"
+            "the ledger cannot be opened yet{remedy}. Nothing is lost, but what is delivered again \
+             meanwhile is sent again"
         );
     }
     Ok(Arc::new(ledger))
+}
+
+/// What to do where the system refuses this user a folder. Other causes name their own remedy.
+fn remedy(cause: Option<&io::Error>, or: &str) -> String {
+    use io::ErrorKind as Kind;
+    match cause.map(io::Error::kind) {
+        Some(Kind::AlreadyExists | Kind::NotADirectory) => format!(
+            ": a file stands where a folder is wanted: move it away, or set `service.data_dir` to \
+             another folder{or}"
+        ),
+        Some(Kind::NotFound | Kind::PermissionDenied | Kind::ReadOnlyFilesystem) => {
+            format!(": set `service.data_dir` to a folder that this user may write to{or}")
+        }
+        _ => String::new(),
+    }
 }
 
 /// Every account with its clients. Nothing is contacted yet.
