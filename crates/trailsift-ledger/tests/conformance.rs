@@ -109,7 +109,7 @@ fn any_settlement() -> impl Strategy<Value = Settlement> {
             selected: 0,
             quarantined: 0,
             first_event: None,
-            last_event: Some(std::time::UNIX_EPOCH - std::time::Duration::from_millis(5)),
+            last_event: Some(std::time::UNIX_EPOCH - Duration::from_millis(5)),
             settled_at: std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 33),
         },
     )
