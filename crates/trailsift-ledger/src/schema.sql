@@ -6,7 +6,7 @@ CREATE TABLE settled (
     key TEXT NOT NULL,
     revision_kind TEXT NOT NULL,    -- 'version', or 'etag' where there is no version
     revision TEXT NOT NULL,
-    sinks TEXT NOT NULL,            -- a JSON array: owed nothing more
+    sinks TEXT NOT NULL,            -- a JSON array: owed nothing more; "[quarantine]" is the quarantine
     parked TEXT,                    -- why the object as a whole is in the quarantine
     etag TEXT,
     version_id TEXT,
@@ -42,11 +42,14 @@ CREATE TABLE progress (
 
 CREATE INDEX progress_by_time ON progress (noted_at);
 
--- The settled objects for a person to read.
+-- The settled objects for a person to read. The quarantine is taken out of the sinks as text: some
+-- versions of SQLite refuse JSON functions in the views of a schema that is not trusted.
 CREATE VIEW objects AS SELECT
     strftime('%Y-%m-%dT%H:%M:%fZ', settled_at / 1000.0, 'unixepoch') AS settled_at,
-    account, bucket, key, revision_kind, revision, sinks, parked, seen, selected, quarantined, inflated,
+    account, bucket, key, revision_kind, revision,
+    replace(replace(replace(sinks, '"[quarantine]",', ''), ',"[quarantine]"', ''), '"[quarantine]"', '') AS sinks,
+    parked, seen, selected, quarantined, inflated,
     strftime('%Y-%m-%dT%H:%M:%fZ', first_event / 1000.0, 'unixepoch') AS first_event,
     strftime('%Y-%m-%dT%H:%M:%fZ', last_event / 1000.0, 'unixepoch') AS last_event,
-    lower(hex(sha256)) AS sha256, etag, version_id
+    CASE WHEN sha256 IS NOT NULL THEN lower(hex(sha256)) END AS sha256, etag, version_id
 FROM settled;
