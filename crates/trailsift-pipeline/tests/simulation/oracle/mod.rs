@@ -67,11 +67,40 @@ pub(crate) struct Verdict {
     pub(crate) delivered: usize,
     /// What a required sink has besides.
     pub(crate) twice: usize,
+    /// Lines that the quarantine has acknowledged.
     pub(crate) parked: usize,
     pub(crate) crashes: usize,
     pub(crate) redelivered: usize,
     /// Answers of a ledger that spared a sink something.
     pub(crate) spared: usize,
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { worlds, sent, deleted, dead_lettered, .. } = *self;
+        let Self { delivered, twice, parked, crashes, redelivered, spared, .. } = *self;
+        let plural = if worlds == 1 { "" } else { "s" };
+        let worlds = grouped(worlds);
+        write!(f, "{worlds} world{plural}: {} messages sent, ", grouped(sent))?;
+        write!(f, "{} deleted, {} dead-lettered; ", grouped(deleted), grouped(dead_lettered))?;
+        write!(f, "{} events delivered, and {} ", grouped(delivered), grouped(twice))?;
+        write!(f, "duplicates, which the seeded faults allow; {} parked; ", grouped(parked))?;
+        write!(f, "{} crashes, {} redeliveries, ", grouped(crashes), grouped(redelivered))?;
+        write!(f, "{} times a ledger spared a sink something", grouped(spared))
+    }
+}
+
+/// `1234567` as `1,234,567`.
+fn grouped(number: usize) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
 }
 
 impl AddAssign for Verdict {
