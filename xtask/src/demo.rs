@@ -98,6 +98,11 @@ async fn perform(
     let outcome = watch::run(ui, program, &config, accounts).await?;
     let agrees = verdict::judge(ui, accounts, &config, &outcome).await?;
     ui.note(&format!("\ntrailsift's log: {}", workspace::shown(&config.log)));
+    let ledger = config.ledger.join(trailsift_ledger::FILE_NAME);
+    ui.note(&format!(
+        "what it did for which object: {}, an SQLite file",
+        workspace::shown(&ledger)
+    ));
     let word = if agrees { "Everything agrees" } else { "Something differs" };
     let took = started.elapsed().as_secs_f64();
     ui.note(&format!("{word}; {took:.0} s in all, this task's own compiling not counted."));
@@ -225,12 +230,14 @@ async fn keep(
          \n  curl -s {listen}/readyz\
          \n  curl -s {listen}/metrics | grep ^trailsift_\
          \n  tail -f {events}\
+         \n  sqlite3 -readonly {ledger} 'SELECT * FROM objects LIMIT 5'\
          \n  cat {config}/accounts/*.toml\
          \n  aws --endpoint-url {endpoint} s3 ls --recursive s3://{bucket}\
          \n      (with AWS_ACCESS_KEY_ID={id} AWS_SECRET_ACCESS_KEY=test AWS_REGION={region})\n\
          \nCtrl-C stops both.",
         listen = config.listen_url(),
         events = workspace::shown(&config.events),
+        ledger = workspace::shown(&config.ledger.join(trailsift_ledger::FILE_NAME)),
         config = workspace::shown(&config.folder),
         bucket = account.stack.bucket,
         id = account.site.account,

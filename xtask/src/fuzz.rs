@@ -43,7 +43,11 @@ pub(crate) async fn run(ui: &Ui, options: &Options) -> anyhow::Result<ExitCode> 
                 .with_context(|| format!("cannot create {}", folder.display()))?;
         }
         let corpus = folder.join("corpus").join(target);
-        ui.note(&format!("\n{target}, for {} minutes; Ctrl-C ends it sooner", options.minutes));
+        let minutes = match options.minutes {
+            1 => "a minute".to_owned(),
+            minutes => format!("{minutes} minutes"),
+        };
+        ui.note(&format!("\n{target}, for {minutes}; Ctrl-C ends it sooner"));
         let mut command = tokio::process::Command::new(&program);
         command
             .current_dir(workspace::root())
@@ -65,6 +69,7 @@ pub(crate) async fn run(ui: &Ui, options: &Options) -> anyhow::Result<ExitCode> 
             ));
             return Ok(ExitCode::FAILURE);
         }
+        ui.note(&format!("\n{target}: nothing found"));
     }
     Ok(ExitCode::SUCCESS)
 }

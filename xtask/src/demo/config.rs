@@ -13,6 +13,8 @@ pub(super) struct Written {
     pub(super) events: PathBuf,
     /// The quarantine's folder.
     pub(super) quarantine: PathBuf,
+    /// The ledger's folder.
+    pub(super) ledger: PathBuf,
     /// The program's own log.
     pub(super) log: PathBuf,
     listen: String,
@@ -32,6 +34,7 @@ pub(super) fn write(run: &Path, accounts: &[Account], endpoint: &str) -> anyhow:
     let written = Written {
         events: run.join("events.jsonl"),
         quarantine: data.join("quarantine"),
+        ledger: data.join("ledger"),
         log: run.join("trailsift.log"),
         listen: format!("127.0.0.1:{}", localstack::free_port()?),
         folder,

@@ -5,6 +5,7 @@ use anyhow::Context;
 use bytes::Bytes;
 use comfy_table::{Cell, CellAlignment, Color, Table, presets};
 use serde_json::Value;
+use trailsift_ledger::LedgerRow;
 use trailsift_testkit::trail::{Expected, Nature};
 
 use super::Account;
@@ -39,7 +40,9 @@ pub(super) async fn judge(
     let lines = lines_of(&config.events)?;
     rows.multiset("on standard output", &expected.selected_records, &outcome.delivered);
     rows.multiset("in the file sink", &expected.selected_records, &lines);
-    rows.number("lines in quarantine", expected.quarantined.values().sum(), parked(config)?);
+    let damaged = expected.quarantined.values().sum();
+    rows.number("lines in quarantine", damaged, parked(config)?);
+    rows.number("objects in the ledger", expected.files + damaged, settled(config)?);
     for (what, dead) in [("left in the queues", false), ("in dead-letter queues", true)] {
         let mut left = 0;
         for account in accounts {
@@ -74,6 +77,15 @@ fn parked(config: &Written) -> anyhow::Result<u64> {
         }
     }
     Ok(lines)
+}
+
+/// How many objects the ledger calls settled. What a sink is still owed something of is none of them.
+fn settled(config: &Written) -> anyhow::Result<u64> {
+    let mut settled = 0;
+    trailsift_ledger::read(&config.ledger, |row| {
+        settled += u64::from(matches!(row, LedgerRow::Settled(_)));
+    })?;
+    Ok(settled)
 }
 
 fn lines_of(path: &Path) -> anyhow::Result<Vec<Bytes>> {
