@@ -12,8 +12,9 @@ fn a_good_configuration_is_summed_up() {
     let output = trailsift(["check".as_ref(), "--config".as_ref(), deployed().as_os_str()], b"");
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     let out = text(&output.stdout);
-    assert!(out.contains("account  demo (123456789012, us-east-1): trailsift-trail"), "{out}");
-    assert!(out.contains("route    codeguru-reviewer → stdout"), "{out}");
+    assert!(out.contains("account     demo (123456789012, us-east-1): trailsift-trail"), "{out}");
+    assert!(out.contains("route       codeguru-reviewer → stdout"), "{out}");
+    assert!(out.contains("ledger      in /var/lib/trailsift/ledger, for 14d"), "{out}");
 }
 
 #[test]

@@ -34,6 +34,7 @@ pub use model::{
 pub use trailsift_route::{Format, RouteSpec};
 pub use trailsift_sinks::{BodyShape, Compression};
 pub use units::ByteSize;
+pub(crate) use units::duration_text;
 
 use document::Draft;
 use files::Role;

@@ -54,7 +54,7 @@ fn summary(config: &Config) -> Result<String, fmt::Error> {
         };
         writeln!(
             out,
-            "  account  {} ({}, {}): {} → {routes}",
+            "  account     {} ({}, {}): {} → {routes}",
             account.name,
             account.id,
             account.region,
@@ -70,7 +70,7 @@ fn summary(config: &Config) -> Result<String, fmt::Error> {
                 _ => name.clone(),
             })
             .collect();
-        writeln!(out, "  route    {} → {}", route.name, sinks.join(", "))?;
+        writeln!(out, "  route       {} → {}", route.name, sinks.join(", "))?;
     }
     for (name, sink) in &config.sinks {
         let what = match &sink.kind {
@@ -78,13 +78,16 @@ fn summary(config: &Config) -> Result<String, fmt::Error> {
             SinkKind::File(file) => format!("file {}", file.path.display()),
             SinkKind::Http(http) => format!("http {}", origin(&http.url)),
         };
-        writeln!(out, "  sink     {name}: {what}")?;
+        writeln!(out, "  sink        {name}: {what}")?;
     }
-    match &config.quarantine {
-        Quarantine::Folder(path) => writeln!(out, "  parked   in {}", path.display())?,
-        Quarantine::Sink(name) => writeln!(out, "  parked   in the sink {name}")?,
-        Quarantine::Redrive => writeln!(out, "  parked   nowhere: left to the redrive policy")?,
-    }
+    let quarantine = match &config.quarantine {
+        Quarantine::Folder(path) => format!("in {}", path.display()),
+        Quarantine::Sink(name) => format!("in the sink {name}"),
+        Quarantine::Redrive => "nowhere: left to the redrive policy".to_owned(),
+    };
+    writeln!(out, "  quarantine  {quarantine}")?;
+    let retention = config::duration_text(config.service.ledger_retention);
+    writeln!(out, "  ledger      in {}, for {retention}", config.service.ledger().display())?;
     Ok(out)
 }
 

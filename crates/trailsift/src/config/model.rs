@@ -56,6 +56,11 @@ pub struct Service {
 }
 
 impl Service {
+    /// The ledger's folder.
+    pub fn ledger(&self) -> PathBuf {
+        self.data_dir.join("ledger")
+    }
+
     /// What one worker must be able to hold, in bytes.
     pub fn memory_per_worker(&self) -> u64 {
         let max_record = usize::try_from(self.max_record.bytes()).unwrap_or(usize::MAX / 4);

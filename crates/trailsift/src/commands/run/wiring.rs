@@ -23,8 +23,6 @@ use crate::config::{
     SinkConfig, SinkKind,
 };
 
-/// The ledger's folder in the data folder.
-const LEDGER_FOLDER: &str = "ledger";
 /// The quarantine's file in its folder; rotated ones lie beside it.
 const QUARANTINE_FILE: &str = "quarantine.jsonl";
 /// How long the quarantine's own disk may trouble it before a message goes back to the queue.
@@ -178,7 +176,7 @@ pub(super) async fn ledger(
     service: &config::Service,
     metrics: &PipelineMetrics,
 ) -> anyhow::Result<Arc<SqliteLedger>> {
-    let folder = service.data_dir.join(LEDGER_FOLDER);
+    let folder = service.ledger();
     let settings = LedgerSettings { retention: service.ledger_retention };
     let open = move || SqliteLedger::open_or_retry(&folder, settings);
     let (ledger, trouble) = tokio::task::spawn_blocking(open).await??;
