@@ -205,6 +205,10 @@ impl Extent {
     fn of(answer: &GetObjectOutput, from: Option<&Resume>) -> Result<Self, StoreError> {
         let length = answer.content_length.and_then(|length| u64::try_from(length).ok());
         let Some(resume) = from else {
+            if let Some(range) = &answer.content_range {
+                let text = format!("asked for the whole object, got '{range}'");
+                return Err(StoreError::Interrupted(one_line(&text)));
+            }
             return Ok(Self { size: length, remaining: length });
         };
         if answer.e_tag.as_deref().is_some_and(|etag| etag != resume.etag) {

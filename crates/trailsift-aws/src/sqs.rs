@@ -35,6 +35,8 @@ const MAX_VISIBILITY: Duration = Duration::from_secs(12 * 60 * 60);
 const POLL_SLACK: Duration = Duration::from_secs(10);
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(12);
+/// The visibility timeout asked for where the queue's own setting is 0: SQS's own default.
+const INSTEAD_OF_NONE: Duration = Duration::from_secs(30);
 /// How long the queue's visibility timeout is believed before it is looked up again.
 const SETTINGS_AGE: Duration = Duration::from_secs(5 * 60);
 
@@ -276,7 +278,11 @@ fn read_status(
         QueueError::Unavailable("the queue's attributes name no VisibilityTimeout".to_owned())
     })?;
     Ok(QueueStatus {
-        visibility_timeout: Duration::from_secs(visibility).min(MAX_VISIBILITY),
+        visibility_timeout: match visibility {
+            // Nothing could be worked on: every lease would be over as it begins.
+            0 => INSTEAD_OF_NONE,
+            seconds => Duration::from_secs(seconds).min(MAX_VISIBILITY),
+        },
         max_receive_count: attributes
             .get(&Name::RedrivePolicy)
             .and_then(|policy| max_receive_count(policy)),

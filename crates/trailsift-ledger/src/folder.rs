@@ -1,6 +1,6 @@
 use std::fs::{self, DirBuilder, File, Metadata, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -57,6 +57,10 @@ impl Folder {
         Self { path: path.to_owned(), database: path.join(FILE_NAME) }
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Which file has the database's name now. It is never opened for this: when a process closes
     /// any handle of a file, all its POSIX locks on that file go, SQLite's too.
     pub(crate) fn file(&self) -> Option<FileId> {
@@ -80,7 +84,10 @@ impl Folder {
     fn lock(&self) -> Result<File, OpenError> {
         let path = self.path.join(LOCK_NAME);
         let unusable = |source| OpenError::Folder { path: path.clone(), source };
-        let lock = File::options().create(true).append(true).open(&path).map_err(unusable)?;
+        // A pipe of that name would keep whoever opens it waiting for a reader.
+        let no_wait = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+        let lock = File::options().create(true).append(true).custom_flags(no_wait).open(&path);
+        let lock = lock.map_err(unusable)?;
         let until = Instant::now() + LOCK_WAIT;
         loop {
             match lock.try_lock() {

@@ -159,6 +159,13 @@ impl Writer {
         let damaged = self.slot.damaged.swap(false, Ordering::Relaxed);
         let current = self.folder.file();
         let is_current = |open: &(Connection, FileId)| current == Some(open.1);
+        if self.open.as_ref().is_some_and(|open| !is_current(open)) {
+            warn!(
+                folder = %self.folder.path().display(),
+                "the ledger was deleted, moved or replaced while it was in use. No event is lost by \
+                 this, but what is delivered again by the queue may be sent again to the sinks"
+            );
+        }
         if damaged || !self.open.as_ref().is_some_and(is_current) {
             self.reopen(damaged)?;
         }

@@ -4,6 +4,7 @@ mod acker;
 mod admission;
 mod attempts;
 mod backoff;
+mod bad_records;
 mod books;
 mod budget;
 mod cpu;

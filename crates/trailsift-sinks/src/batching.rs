@@ -3,6 +3,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::future::join_all;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use trailsift_core::{Batch, Limits, Reason, Sink, SinkError, WriteOutcome};
@@ -267,8 +268,18 @@ async fn until(due: Option<tokio::time::Instant>) {
 
 /// Writes one batch and tells each caller. Should this panic or be dropped, so are its items, which
 /// tells the callers that nothing is acknowledged.
+///
+/// Broken off once nobody waits for any of it: what would still be accepted then would be there
+/// twice, for its messages come again.
 async fn write(inner: Arc<dyn Sink>, batch: Batch, items: Vec<Item>) {
-    let settled = settle(items.len(), inner.write(&batch).await);
+    // Cancel safety: what is on its way to the sink at that moment may be accepted or not, which is
+    // what the callers were told by giving up.
+    let outcome = tokio::select! {
+        biased;
+        outcome = inner.write(&batch) => outcome,
+        _ = join_all(items.iter().map(Item::abandoned)) => return,
+    };
+    let settled = settle(items.len(), outcome);
     for (item, result) in items.into_iter().zip(settled) {
         item.settle(result);
     }

@@ -259,6 +259,14 @@ async fn f36_the_stored_bytes_arrive_as_they_are_whatever_their_coding_is_said_t
 }
 
 #[tokio::test]
+async fn a_part_is_no_answer_to_a_request_for_the_whole() {
+    let part = Answer::new(206, "lo").header("etag", ETAG).header("content-range", "bytes 3-4/5");
+    let (opened, _) = open(part, &file(), None).await;
+    let error = opened.expect_err("not the whole");
+    assert!(matches!(error, StoreError::Interrupted(_)), "{error}");
+}
+
+#[tokio::test]
 async fn a_resumed_read_is_pinned_to_the_entity_tag() {
     let (opened, request) = open(part("bytes 3-9/10", "3456789"), &file(), Some(&resume(3))).await;
     assert_eq!(request.header("range"), Some("bytes=3-"));

@@ -219,6 +219,18 @@ async fn a_signature_of_another_time_is_no_denial_and_names_the_remedy() {
 }
 
 #[tokio::test]
+async fn a_queue_that_hides_nothing_is_asked_for_thirty_seconds() {
+    let none = Answer::new(200, r#"{"Attributes":{"VisibilityTimeout":"0"}}"#);
+    let server = TestServer::start([none, Answer::new(200, "{}")]).await;
+    let queue = server.account().await.queue;
+    let status = queue.status().await.expect("an answer");
+    assert_eq!(status.visibility_timeout, Duration::from_secs(30));
+    queue.receive(1, Duration::ZERO).await.expect("an answer");
+    let receive = &server.requests()[1].body;
+    assert!(receive.contains(r#""VisibilityTimeout":30"#), "{receive}");
+}
+
+#[tokio::test]
 async fn a_receive_needs_the_queues_settings_first() {
     let denied = error(403, "AccessDeniedException", Some("AccessDenied"), "no");
     let server = TestServer::start([denied]).await;

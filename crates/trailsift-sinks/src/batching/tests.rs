@@ -25,12 +25,38 @@ async fn entries_of_many_callers_travel_together() {
     let started = Instant::now();
     let batches: Vec<Batch> = (0..30).map(|caller| batch([caller, 100 + caller])).collect();
     let writes = batches.iter().map(|batch| batching.write(batch));
-    for answer in futures::future::join_all(writes).await {
+    for answer in join_all(writes).await {
         assert_eq!(acknowledged(2, &answer), [0, 1]);
     }
     assert_eq!(sink.written().len(), 1);
     assert_eq!(sink.written()[0].len(), 60);
     assert_eq!(started.elapsed(), LINGER);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_goes_on_until_the_last_of_its_callers_has_gone() {
+    // It tells when it has been waited for to its end, as a sink does that is tried again and again.
+    let finished = Arc::new(Mutex::new(0));
+    let count = Arc::clone(&finished);
+    let sink = ScriptedSink::new(move |_| {
+        let count = Arc::clone(&count);
+        async move {
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            *count.lock().unwrap() += 1;
+            Answer::Ok(WriteOutcome::default())
+        }
+    });
+    let batching = Batching::new(sink.clone(), settings(500, 1000, 4), &metrics());
+    let (one, other) = (batch(["one"]), batch(["other"]));
+    let give_up = |after| Duration::from_secs(after);
+    for (patience, writes_finished) in [([1, 90], 1), ([1, 2], 1), ([70, 90], 2)] {
+        let first = tokio::time::timeout(give_up(patience[0]), batching.write(&one));
+        let second = tokio::time::timeout(give_up(patience[1]), batching.write(&other));
+        drop(futures::join!(first, second));
+        tokio::time::sleep(Duration::from_secs(120)).await;
+        assert_eq!(*finished.lock().unwrap(), writes_finished, "{patience:?}");
+    }
+    assert_eq!(sink.written().len(), 3);
 }
 
 #[tokio::test(start_paused = true)]
@@ -54,7 +80,7 @@ async fn lingers_of_callers_overlap() {
         let answer = batching.write(&batch([after])).await;
         assert!(answer.is_ok());
     };
-    futures::future::join_all((0..20).map(|caller| write(caller * 5))).await;
+    join_all((0..20).map(|caller| write(caller * 5))).await;
     assert_eq!(started.elapsed(), LINGER);
     assert_eq!(sink.written().len(), 1);
 }
@@ -154,8 +180,7 @@ async fn callers_that_waited_for_a_slow_batch_travel_together_also_without_linge
     let group_commit = BatchSettings { linger: Duration::ZERO, ..settings(10, 1000, 1) };
     let batching = Batching::new(sink.clone(), group_commit, &metrics());
     let batches: Vec<Batch> = (0..41).map(|caller| batch([caller])).collect();
-    let answers =
-        futures::future::join_all(batches.iter().map(|batch| batching.write(batch))).await;
+    let answers = join_all(batches.iter().map(|batch| batching.write(batch))).await;
     assert!(answers.iter().all(|answer| acknowledged(1, answer) == [0]));
     let sizes: Vec<usize> = sink.written().iter().map(Vec::len).collect();
     assert_eq!(sizes, [1, 10, 10, 10, 10]);
@@ -293,7 +318,7 @@ proptest! {
         let answers = runtime.block_on(async {
             let batching = Batching::new(sink, settings, &metrics());
             let acts = callers.iter().enumerate().map(|(n, caller)| act(&batching, n, caller));
-            let answers = futures::future::join_all(acts).await;
+            let answers = join_all(acts).await;
             batching.close().await;
             answers
         });

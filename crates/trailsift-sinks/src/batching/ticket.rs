@@ -1,6 +1,6 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 use trailsift_core::{Entry, SinkError};
 
@@ -14,6 +14,7 @@ pub(super) type Results = Vec<Option<SinkError>>;
 #[derive(Debug)]
 struct Ticket {
     state: Mutex<State>,
+    gone: Notify,
 }
 
 #[derive(Debug)]
@@ -22,6 +23,7 @@ struct State {
     entries: Vec<Option<Entry>>,
     results: Results,
     open: usize,
+    has_gone: bool,
     reply: Option<oneshot::Sender<Results>>,
 }
 
@@ -29,6 +31,14 @@ impl Ticket {
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         // No code that can panic runs under the lock, and every state in between is a valid one.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns when the caller has gone.
+    async fn gone(&self) {
+        let gone = self.gone.notified();
+        if !self.state().has_gone {
+            gone.await;
+        }
     }
 
     fn take(&self, place: usize) -> Option<Entry> {
@@ -68,6 +78,13 @@ impl Item {
         }
     }
 
+    /// Returns when nobody waits for the entry any more.
+    pub(super) async fn abandoned(&self) {
+        if let Some(ticket) = &self.ticket {
+            ticket.gone().await;
+        }
+    }
+
     /// The entry, once, if anyone still waits for it. Otherwise sending it would only make a
     /// duplicate: its message comes back.
     pub(super) fn take_entry(&self) -> Option<Entry> {
@@ -100,7 +117,12 @@ impl Awaited {
 
 impl Drop for Awaited {
     fn drop(&mut self) {
-        let entries = std::mem::take(&mut self.ticket.state().entries);
+        let entries = {
+            let mut state = self.ticket.state();
+            state.has_gone = true;
+            std::mem::take(&mut state.entries)
+        };
+        self.ticket.gone.notify_waiters();
         // Not under the lock: there may be many.
         drop(entries);
     }
@@ -114,8 +136,9 @@ pub(super) fn issue(entries: Vec<Entry>) -> (Vec<Item>, Awaited) {
     let mut slots: Results = Vec::new();
     slots.resize_with(open, || None);
     let entries = entries.into_iter().map(Some).collect();
-    let state = Mutex::new(State { entries, results: slots, open, reply: Some(reply) });
-    let ticket = Arc::new(Ticket { state });
+    let state =
+        Mutex::new(State { entries, results: slots, open, has_gone: false, reply: Some(reply) });
+    let ticket = Arc::new(Ticket { state, gone: Notify::new() });
     let since = Instant::now();
     let items = sizes
         .into_iter()
