@@ -52,18 +52,16 @@ pub(crate) fn differences(
 }
 
 fn differs(row: &SettledRow, sinks: &[&str], sent: &Sent) -> Option<String> {
-    let holders = |sinks: &[&str]| {
-        let mut holders: Vec<_> = sinks.iter().copied().chain([QUARANTINE]).collect();
-        holders.sort_unstable();
-        holders.into_iter().map(ToOwned::to_owned).collect::<Vec<_>>()
-    };
+    let mut holders: Vec<_> = sinks.iter().copied().chain([QUARANTINE]).collect();
+    holders.sort_unstable();
     let agrees = match sent.damage {
-        // How much of it was seen before the damage is nobody's business.
-        Some(reason) => row.parked.as_deref() == Some(reason) && row.sinks == holders(&[]),
+        // How much of it was seen before the damage is nobody's business. What is beyond it is still
+        // owed to everybody, should it ever be read.
+        Some(reason) => row.parked.as_deref() == Some(reason) && row.sinks.is_empty(),
         None => {
             let times = || sent.selected.iter().filter_map(|event| event_time(event));
             row.parked.is_none()
-                && row.sinks == holders(sinks)
+                && row.sinks == holders
                 && (row.seen, row.selected, row.quarantined)
                     == (sent.records, sent.selected.len() as u64, 0)
                 && row.inflated == sent.inflated
