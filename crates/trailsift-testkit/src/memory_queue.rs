@@ -209,6 +209,45 @@ impl MemoryQueue {
         }
     }
 
+    /// The port's `receive`, leasing for `visibility` instead of for the queue's own timeout.
+    ///
+    /// # Errors
+    /// As the port's.
+    pub async fn receive_for(
+        &self,
+        max: usize,
+        wait: Duration,
+        visibility: Option<Duration>,
+    ) -> Result<Vec<Message>, QueueError> {
+        if !(1..=10).contains(&max) || wait > Duration::from_secs(20) {
+            return Err(QueueError::Rejected(format!("cannot receive {max} within {wait:?}")));
+        }
+        let asked_at = Instant::now();
+        let lost = self.enter(QueueOp::Receive).await?;
+        let give_up = asked_at + wait;
+        loop {
+            let changed = self.shared.changed.notified();
+            tokio::pin!(changed);
+            // Registered before looking, so that a message sent in between is not missed.
+            changed.as_mut().enable();
+            let (messages, next) = {
+                let mut state = lock(&self.shared.state);
+                let messages = state.receive(max, visibility, asked_at);
+                (messages, state.next_visible())
+            };
+            if !messages.is_empty() || Instant::now() >= give_up {
+                return self.leave(messages, lost);
+            }
+            let wake = next.map_or(give_up, |next| next.min(give_up));
+            // Cancel safety: neither arm holds a message; both lead to another look.
+            tokio::select! {
+                biased;
+                () = changed => {}
+                () = sleep_until(wake) => {}
+            }
+        }
+    }
+
     /// Waits out the latency of `op`, then says how the call goes on.
     async fn enter(&self, op: QueueOp) -> Result<Option<QueueError>, QueueError> {
         let latency = lock(&self.shared.faults).latency.get(&op).copied();
@@ -248,33 +287,7 @@ impl Queue for MemoryQueue {
     }
 
     async fn receive(&self, max: usize, wait: Duration) -> Result<Vec<Message>, QueueError> {
-        if !(1..=10).contains(&max) || wait > Duration::from_secs(20) {
-            return Err(QueueError::Rejected(format!("cannot receive {max} within {wait:?}")));
-        }
-        let asked_at = Instant::now();
-        let lost = self.enter(QueueOp::Receive).await?;
-        let give_up = asked_at + wait;
-        loop {
-            let changed = self.shared.changed.notified();
-            tokio::pin!(changed);
-            // Registered before looking, so that a message sent in between is not missed.
-            changed.as_mut().enable();
-            let (messages, next) = {
-                let mut state = lock(&self.shared.state);
-                let messages = state.receive(max, asked_at);
-                (messages, state.next_visible())
-            };
-            if !messages.is_empty() || Instant::now() >= give_up {
-                return self.leave(messages, lost);
-            }
-            let wake = next.map_or(give_up, |next| next.min(give_up));
-            // Cancel safety: neither arm holds a message; both lead to another look.
-            tokio::select! {
-                biased;
-                () = changed => {}
-                () = sleep_until(wake) => {}
-            }
-        }
+        self.receive_for(max, wait, None).await
     }
 
     async fn extend(&self, receipt: &Receipt, by: Duration) -> Result<Instant, QueueError> {

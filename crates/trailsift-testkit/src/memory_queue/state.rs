@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -104,13 +104,16 @@ struct Held {
     /// The newest delivery, if there was one.
     receipt: Option<Receipt>,
     received_at: Option<Instant>,
+    /// When it comes back, if it is among the hidden ones.
     hidden_until: Option<Instant>,
 }
 
-impl Held {
-    fn is_visible(&self, now: Instant) -> bool {
-        self.hidden_until.is_none_or(|until| until <= now)
-    }
+/// How long a delivery hides its message, and since when.
+#[derive(Clone, Copy)]
+struct Lease {
+    now: Instant,
+    asked_at: Instant,
+    visibility: Duration,
 }
 
 /// Is told every event as it happens.
@@ -126,6 +129,14 @@ pub(super) struct State {
     settings: QueueSettings,
     order: Option<fastrand::Rng>,
     messages: BTreeMap<u64, Held>,
+    /// Those that a receive may hand out, as of the last [`State::surface`].
+    ready: BTreeSet<u64>,
+    /// Those of them that were received as often as the redrive policy allows.
+    spent: BTreeSet<u64>,
+    /// The others, by when they come back.
+    hidden: BTreeSet<(Instant, u64)>,
+    /// The newest receipt of each message that has one.
+    receipts: HashMap<Receipt, u64>,
     sent: u64,
     deliveries: u64,
 }
@@ -142,6 +153,10 @@ impl State {
             order: settings.shuffle.map(fastrand::Rng::with_seed),
             settings,
             messages: BTreeMap::new(),
+            ready: BTreeSet::new(),
+            spent: BTreeSet::new(),
+            hidden: BTreeSet::new(),
+            receipts: HashMap::new(),
             sent: 0,
             deliveries: 0,
         }
@@ -158,27 +173,81 @@ impl State {
         self.messages.is_empty()
     }
 
-    pub(super) fn visible(&self, now: Instant) -> Vec<MessageId> {
-        self.messages.values().filter(|held| held.is_visible(now)).map(|h| h.id.clone()).collect()
+    /// Brings back what is hidden no longer. Whoever asks what is visible calls it first.
+    fn surface(&mut self, now: Instant) {
+        while let Some((until, number)) = self.hidden.first().copied()
+            && until <= now
+        {
+            self.hidden.pop_first();
+            self.show(number);
+        }
     }
 
-    pub(super) fn in_flight(&self, now: Instant) -> Vec<MessageId> {
-        self.messages.values().filter(|held| !held.is_visible(now)).map(|h| h.id.clone()).collect()
+    /// Makes a message that is no longer among the hidden ones visible.
+    fn show(&mut self, number: u64) {
+        let Some(held) = self.messages.get_mut(&number) else { return };
+        held.hidden_until = None;
+        self.ready.insert(number);
+        if self.settings.max_receive_count.is_some_and(|limit| held.receive_count >= limit) {
+            self.spent.insert(number);
+        }
+    }
+
+    /// Hides a message until then, wherever it was before.
+    fn hide(&mut self, number: u64, until: Instant) {
+        self.unlist(number);
+        let Some(held) = self.messages.get_mut(&number) else { return };
+        held.hidden_until = Some(until);
+        self.hidden.insert((until, number));
+    }
+
+    /// Takes a message out of every list but that of all messages.
+    fn unlist(&mut self, number: u64) {
+        self.ready.remove(&number);
+        self.spent.remove(&number);
+        let hidden_until = self.messages.get(&number).and_then(|held| held.hidden_until);
+        if let Some(until) = hidden_until {
+            self.hidden.remove(&(until, number));
+        }
+    }
+
+    fn remove(&mut self, number: u64) -> Option<Held> {
+        self.unlist(number);
+        let held = self.messages.remove(&number)?;
+        if let Some(receipt) = &held.receipt {
+            self.receipts.remove(receipt);
+        }
+        Some(held)
+    }
+
+    pub(super) fn visible(&mut self, now: Instant) -> Vec<MessageId> {
+        self.surface(now);
+        self.ready.iter().filter_map(|number| self.id(*number)).collect()
+    }
+
+    pub(super) fn in_flight(&mut self, now: Instant) -> Vec<MessageId> {
+        self.surface(now);
+        let numbers: BTreeSet<u64> = self.hidden.iter().map(|(_, number)| *number).collect();
+        numbers.into_iter().filter_map(|number| self.id(number)).collect()
+    }
+
+    fn id(&self, number: u64) -> Option<MessageId> {
+        self.messages.get(&number).map(|held| held.id.clone())
     }
 
     /// When the next hidden message comes back by itself.
-    pub(super) fn next_visible(&self) -> Option<Instant> {
-        let now = Instant::now();
-        self.messages.values().filter_map(|held| held.hidden_until).filter(|at| *at > now).min()
+    pub(super) fn next_visible(&mut self) -> Option<Instant> {
+        self.surface(Instant::now());
+        self.hidden.first().map(|(until, _)| *until)
     }
 
-    pub(super) fn status(&self, now: Instant) -> QueueStatus {
-        let visible = self.messages.values().filter(|held| held.is_visible(now)).count();
+    pub(super) fn status(&mut self, now: Instant) -> QueueStatus {
+        self.surface(now);
         QueueStatus {
             visibility_timeout: self.settings.visibility_timeout,
             max_receive_count: self.settings.max_receive_count,
-            visible: visible as u64,
-            in_flight: (self.messages.len() - visible) as u64,
+            visible: self.ready.len() as u64,
+            in_flight: self.hidden.len() as u64,
             delayed: 0,
         }
     }
@@ -197,47 +266,56 @@ impl State {
             hidden_until: None,
         };
         self.messages.insert(number, held);
+        self.ready.insert(number);
         self.record(QueueEvent::Sent { id: id.clone() });
         id
     }
 
     pub(super) fn deliver_again(&mut self, id: &MessageId) -> bool {
-        match self.messages.values_mut().find(|held| held.id == *id) {
-            Some(held) => {
-                held.hidden_until = None;
-                true
-            }
-            None => false,
-        }
+        let found = self.messages.iter().find(|(_, held)| held.id == *id);
+        let Some(number) = found.map(|(number, _)| *number) else { return false };
+        self.unlist(number);
+        self.show(number);
+        true
     }
 
-    /// Hands out what is visible. `asked_at` is when the caller sent its request.
-    pub(super) fn receive(&mut self, max: usize, asked_at: Instant) -> Vec<Message> {
+    /// Hands out what is visible, hidden from then on for `visibility` or as the settings say.
+    /// `asked_at` is when the caller sent its request.
+    pub(super) fn receive(
+        &mut self,
+        max: usize,
+        visibility: Option<Duration>,
+        asked_at: Instant,
+    ) -> Vec<Message> {
         let now = Instant::now();
-        self.redrive(now);
-        let mut ready: Vec<u64> = self
-            .messages
-            .iter()
-            .filter(|(_, held)| held.is_visible(now))
-            .map(|(number, _)| *number)
-            .collect();
-        let in_flight = self.messages.len() - ready.len();
-        if let Some(order) = &mut self.order {
-            order.shuffle(&mut ready);
-        }
-        ready.truncate(max.min(self.settings.in_flight_cap.saturating_sub(in_flight)));
-        ready.into_iter().filter_map(|number| self.deliver(number, now, asked_at)).collect()
+        self.surface(now);
+        self.redrive();
+        let max = max.min(self.settings.in_flight_cap.saturating_sub(self.hidden.len()));
+        let chosen: Vec<u64> = match &mut self.order {
+            Some(order) => {
+                let mut ready: Vec<u64> = self.ready.iter().copied().collect();
+                order.shuffle(&mut ready);
+                ready.truncate(max);
+                ready
+            }
+            None => self.ready.iter().copied().take(max).collect(),
+        };
+        let visibility = visibility.unwrap_or(self.settings.visibility_timeout);
+        let lease = Lease { now, asked_at, visibility };
+        chosen.into_iter().filter_map(|number| self.deliver(number, lease)).collect()
     }
 
-    fn deliver(&mut self, number: u64, now: Instant, asked_at: Instant) -> Option<Message> {
-        let visibility = self.settings.visibility_timeout;
+    fn deliver(&mut self, number: u64, lease: Lease) -> Option<Message> {
+        let Lease { now, asked_at, visibility } = lease;
         let held = self.messages.get_mut(&number)?;
         let receipt = Receipt(format!("receipt-{}", self.deliveries));
         self.deliveries += 1;
         held.receive_count += 1;
-        held.receipt = Some(receipt.clone());
+        if let Some(stale) = held.receipt.replace(receipt.clone()) {
+            self.receipts.remove(&stale);
+        }
+        self.receipts.insert(receipt.clone(), number);
         held.received_at = Some(now);
-        held.hidden_until = Some(now + visibility);
         let message = Message {
             id: held.id.clone(),
             receipt: receipt.clone(),
@@ -248,22 +326,16 @@ impl State {
             received_at: asked_at,
             lease_until: asked_at + visibility,
         };
+        self.hide(number, now + visibility);
         let (id, receive_count) = (message.id.clone(), message.receive_count);
         self.record(QueueEvent::Received { id, receipt, receive_count });
         Some(message)
     }
 
     /// Moves away what would now be received once too often.
-    fn redrive(&mut self, now: Instant) {
-        let Some(limit) = self.settings.max_receive_count else { return };
-        let spent: Vec<u64> = self
-            .messages
-            .iter()
-            .filter(|(_, held)| held.is_visible(now) && held.receive_count >= limit)
-            .map(|(number, _)| *number)
-            .collect();
-        for number in spent {
-            let Some(Held { id, body, receive_count, .. }) = self.messages.remove(&number) else {
+    fn redrive(&mut self) {
+        for number in std::mem::take(&mut self.spent) {
+            let Some(Held { id, body, receive_count, .. }) = self.remove(number) else {
                 continue;
             };
             self.record(QueueEvent::DeadLettered { id: id.clone() });
@@ -272,53 +344,52 @@ impl State {
     }
 
     /// The message that this receipt holds the lease of, or the error that SQS would give.
-    fn leased(&mut self, op: QueueOp, receipt: &Receipt) -> Result<&mut Held, QueueError> {
-        let now = Instant::now();
-        let number = self
-            .messages
-            .iter()
-            .find(|(_, held)| held.receipt.as_ref() == Some(receipt) && !held.is_visible(now))
-            .map(|(number, _)| *number);
+    fn leased(&mut self, op: QueueOp, receipt: &Receipt) -> Result<(u64, &Held), QueueError> {
+        self.surface(Instant::now());
+        let number = self.receipts.get(receipt).copied();
+        let number = number.filter(|number| !self.ready.contains(number));
         if number.is_none() {
             self.record(QueueEvent::Stale { op, receipt: receipt.clone() });
         }
         let lost = || QueueError::LeaseLost("the message is not in flight under it".to_owned());
-        number.and_then(|number| self.messages.get_mut(&number)).ok_or_else(lost)
+        let held = number.and_then(|number| Some((number, self.messages.get(&number)?)));
+        held.ok_or_else(lost)
+    }
+
+    /// Hides the message that this receipt holds the lease of for so long from now on.
+    fn hide_for(
+        &mut self,
+        op: QueueOp,
+        receipt: &Receipt,
+        by: Duration,
+    ) -> Result<(MessageId, Instant), QueueError> {
+        let until = Instant::now() + by;
+        let (number, held) = self.leased(op, receipt)?;
+        if held.received_at.is_some_and(|received| until > received + CEILING) {
+            return Err(QueueError::Rejected("beyond the limit of 12 hours".to_owned()));
+        }
+        let id = held.id.clone();
+        self.hide(number, until);
+        Ok((id, until))
     }
 
     pub(super) fn extend(&mut self, receipt: &Receipt, by: Duration) -> Result<(), QueueError> {
-        let now = Instant::now();
-        let held = self.leased(QueueOp::Extend, receipt)?;
-        if held.received_at.is_some_and(|received| now + by > received + CEILING) {
-            return Err(QueueError::Rejected("beyond the limit of 12 hours".to_owned()));
-        }
-        held.hidden_until = Some(now + by);
-        let event =
-            QueueEvent::Extended { id: held.id.clone(), receipt: receipt.clone(), until: now + by };
-        self.record(event);
+        let (id, until) = self.hide_for(QueueOp::Extend, receipt, by)?;
+        self.record(QueueEvent::Extended { id, receipt: receipt.clone(), until });
         Ok(())
     }
 
     pub(super) fn release(&mut self, receipt: &Receipt, after: Duration) -> Result<(), QueueError> {
-        let now = Instant::now();
-        let held = self.leased(QueueOp::Release, receipt)?;
-        if held.received_at.is_some_and(|received| now + after > received + CEILING) {
-            return Err(QueueError::Rejected("beyond the limit of 12 hours".to_owned()));
-        }
-        held.hidden_until = Some(now + after);
-        let event = QueueEvent::Released { id: held.id.clone(), receipt: receipt.clone(), after };
-        self.record(event);
+        let (id, _) = self.hide_for(QueueOp::Release, receipt, after)?;
+        self.record(QueueEvent::Released { id, receipt: receipt.clone(), after });
         Ok(())
     }
 
     /// The newest receipt deletes even after its lease ended, as long as nobody received the
     /// message since. An older one answers success and deletes nothing.
     pub(super) fn delete(&mut self, receipt: &Receipt) -> Result<(), QueueError> {
-        let found = self
-            .messages
-            .iter()
-            .find(|(_, held)| held.receipt.as_ref() == Some(receipt))
-            .map(|(number, held)| (*number, held.id.clone()));
+        let number = self.receipts.get(receipt).copied();
+        let found = number.and_then(|number| Some((number, self.id(number)?)));
         let Some((number, id)) = found else {
             let receipt = receipt.clone();
             self.record(QueueEvent::Stale { op: QueueOp::Delete, receipt });
@@ -328,7 +399,7 @@ impl State {
             self.record(QueueEvent::Refused { op: QueueOp::Delete });
             return Err(error);
         }
-        self.messages.remove(&number);
+        self.remove(number);
         self.deleted.push(id.clone());
         self.record(QueueEvent::Deleted { id, receipt: receipt.clone() });
         Ok(())
