@@ -9,7 +9,9 @@ use flate2::write::GzEncoder;
 use serde_json::value::RawValue;
 use trailsift_core::{Reason, Record, RecordFault, RouteSet, Selection};
 use trailsift_route::{MAX_DEPTH, RouteSpec, Routes};
-use trailsift_trail::{Counts, FaultyRecord, Found, ObjectFault, Progress, SiftLimits, Sifter};
+use trailsift_trail::{
+    Counts, FaultyRecord, Found, Judge, ObjectFault, Progress, Scratch, SiftLimits, Sifter,
+};
 
 use crate::input::{choices, pieces};
 use crate::json::{self, Json};
@@ -59,6 +61,7 @@ pub(crate) fn check(input: &[u8]) {
     let whole = sift(LIMITS, [input]);
     assert_eq!(sift(LIMITS, pieces(input, choices(input))), whole, "cut otherwise");
     assert_eq!(sift(LIMITS, input.chunks(1)), whole, "cut into bytes");
+    assert_eq!(sift_at_once(LIMITS, input), whole, "inflated at once");
     let delivers = match &whole.result {
         Ok(_) => true,
         Err(fault) => fault.reason == Reason::StructureLost,
@@ -81,7 +84,9 @@ pub(crate) fn check(input: &[u8]) {
         stands_in(input, &whole);
         is_read_as_json(input, &whole);
         let packed = if choices(input).bool() { gzip(input) } else { zstd(input) };
-        is_read_as_inflated(&packed, &sift(LIMITS, [packed.as_slice()]));
+        let whole = sift(LIMITS, [packed.as_slice()]);
+        assert_eq!(sift_at_once(LIMITS, &packed), whole, "inflated at once");
+        is_read_as_inflated(&packed, &whole);
     }
 }
 
@@ -94,11 +99,28 @@ fn sift_for<'a>(
     limits: SiftLimits,
     pieces: impl IntoIterator<Item = &'a [u8]>,
 ) -> Sifted {
-    let mut sifter = Sifter::new(limits, selection);
+    run(Sifter::new(limits, Judge::new(selection)), Scratch::new(0), limits, pieces)
+}
+
+/// The whole object is there before it is looked at.
+fn sift_at_once(limits: SiftLimits, object: &[u8]) -> Sifted {
+    let mut sifter = Sifter::new(limits, Judge::new(READING.clone()));
+    sifter.feed(Bytes::copy_from_slice(object));
+    sifter.end();
+    // Judged by a selection without literals, what is inflated at once has to fit `max_held` too.
+    run(sifter, Scratch::new(1 << 24), limits, [])
+}
+
+fn run<'a>(
+    mut sifter: Sifter,
+    mut scratch: Scratch,
+    limits: SiftLimits,
+    pieces: impl IntoIterator<Item = &'a [u8]>,
+) -> Sifted {
     let mut found = Vec::new();
     let mut pieces = pieces.into_iter();
     let result = loop {
-        let progress = sifter.run();
+        let progress = sifter.run(&mut scratch);
         let bound = limits.max_held + limits.max_record + 2 * SHOWN;
         assert!(sifter.held_bytes() <= bound, "{} bytes are held", sifter.held_bytes());
         match progress {
@@ -110,7 +132,7 @@ fn sift_for<'a>(
             over => break over,
         }
     };
-    assert_eq!(sifter.run(), result, "an object that is over stays over");
+    assert_eq!(sifter.run(&mut scratch), result, "an object that is over stays over");
     found.append(&mut sifter.take());
     let mut counts = sifter.counts();
     if let Err(fault) = &result {

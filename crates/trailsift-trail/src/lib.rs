@@ -13,6 +13,6 @@ pub use notification::{
     bucket_name_is_legal, decode,
 };
 pub use sift::{
-    Counts, FaultyRecord, Found, MultiMember, ObjectFault, Progress, SiftLimits, Sifter, Trailing,
-    Traits,
+    Counts, FaultyRecord, Found, Judge, MultiMember, ObjectFault, Progress, Scratch, SiftLimits,
+    Sifter, Trailing, Traits,
 };

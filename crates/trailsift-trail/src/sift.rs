@@ -4,22 +4,23 @@ mod inflate;
 mod judge;
 mod key;
 mod scalar;
+mod scratch;
 mod split;
 mod traits;
 mod window;
 
 use std::fmt;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
-use trailsift_core::{Reason, Record, Selection};
+use trailsift_core::{Reason, Record};
 
 use inflate::{InflateFault, Inflater, Step};
-use judge::Judge;
 use split::{ElementKind, Event, SplitFault, Splitter};
 use window::{PREFIX, Window};
 
+pub use judge::Judge;
+pub use scratch::Scratch;
 pub use traits::{MultiMember, Trailing, Traits};
 
 use crate::claims::Claims;
@@ -113,7 +114,7 @@ pub struct Counts {
 ///
 /// ```
 /// # use trailsift_core::{RecordFault, RouteSet, Selection};
-/// # use trailsift_trail::{Found, Progress, SiftLimits, Sifter};
+/// # use trailsift_trail::{Found, Judge, Progress, Scratch, SiftLimits, Sifter};
 /// # #[derive(Debug)]
 /// # struct Everything;
 /// # impl Selection for Everything {
@@ -125,14 +126,15 @@ pub struct Counts {
 /// #         Ok(routes)
 /// #     }
 /// # }
-/// # let selection = std::sync::Arc::new(Everything);
+/// let judge = Judge::new(std::sync::Arc::new(Everything));
+/// let mut scratch = Scratch::new(16 << 20);
 /// let limits = SiftLimits { max_inflated: 1 << 30, max_record: 1 << 20, max_held: 8 << 20 };
-/// let mut sifter = Sifter::new(limits, selection);
+/// let mut sifter = Sifter::new(limits, judge);
 /// sifter.feed(br#"{"Records":[{"eventName":"ListCode"#.as_slice().into());
-/// assert_eq!(sifter.run()?, Progress::NeedInput);
+/// assert_eq!(sifter.run(&mut scratch)?, Progress::NeedInput);
 /// sifter.feed(br#"Reviews"}]}"#.as_slice().into());
 /// sifter.end();
-/// assert_eq!(sifter.run()?, Progress::Done);
+/// assert_eq!(sifter.run(&mut scratch)?, Progress::Done);
 /// let found = sifter.take();
 /// assert!(matches!(&found[..], [Found::Record(record)]
 ///     if record.bytes.as_ref() == br#"{"eventName":"ListCodeReviews"}"#));
@@ -142,6 +144,7 @@ pub struct Sifter {
     max_record: usize,
     max_held: usize,
     judge: Judge,
+    claims: Claims,
     inflater: Inflater,
     splitter: Splitter,
     window: Window,
@@ -164,11 +167,12 @@ pub struct Sifter {
 
 impl Sifter {
     /// A sifter for one object.
-    pub fn new(limits: SiftLimits, selection: Arc<dyn Selection>) -> Self {
+    pub fn new(limits: SiftLimits, judge: Judge) -> Self {
         Self {
             max_record: limits.max_record,
             max_held: limits.max_held,
-            judge: Judge::new(selection),
+            judge,
+            claims: Claims::default(),
             inflater: Inflater::new(limits.max_inflated),
             splitter: Splitter::new(),
             window: Window::new(),
@@ -189,7 +193,7 @@ impl Sifter {
     /// differ. Call it before the first feed.
     #[must_use]
     pub fn with_key(mut self, key: &str) -> Self {
-        self.judge.compare_with(Claims::of_key(key));
+        self.claims = Claims::of_key(key);
         self
     }
 
@@ -223,13 +227,14 @@ impl Sifter {
         self.inflater.end();
     }
 
-    /// Works until it needs something. After [`Progress::Done`] or an error the object is over, and
+    /// Works until it needs something. An object that was fed whole before the first run, and
+    /// [ended](Self::end), is inflated at once where the scratch's limit allows. After [`Progress::Done`] or an error the object is over, and
     /// running again says the same.
     ///
     /// # Errors
     /// If the object cannot be read. [`Self::take`] then yields what may still be delivered: for
     /// [`Reason::StructureLost`] what stands before that place, for every other reason nothing.
-    pub fn run(&mut self) -> Result<Progress, ObjectFault> {
+    pub fn run(&mut self, scratch: &mut Scratch) -> Result<Progress, ObjectFault> {
         loop {
             if let Some(outcome) = &self.outcome {
                 return outcome.clone();
@@ -241,13 +246,24 @@ impl Sifter {
                 self.outcome = Some(Err(self.object_fault(reason, detail)));
                 continue;
             }
+            self.inflate_whole(scratch);
             if self.broken.is_none() {
                 if let Err(fault) = self.split() {
                     self.window.remember(fault.from);
                     self.broken = Some(fault);
                 } else if self.is_full() {
+                    if self.inflater.is_whole() {
+                        // While somebody takes what was found, the core's memory is for others.
+                        self.inflater.again();
+                        scratch.take_back(self.window.release());
+                    }
                     return Ok(Progress::Full);
                 }
+            }
+            if self.inflater.is_whole() {
+                self.finish();
+                scratch.take_back(self.window.release());
+                continue;
             }
             let keep = self.keep();
             match self.inflater.step(self.window.room(keep)) {
@@ -258,17 +274,7 @@ impl Sifter {
                     }
                 }
                 Ok(Step::NeedInput) => return Ok(Progress::NeedInput),
-                Ok(Step::End) => {
-                    self.sha256 = self.hasher.take().map(|hasher| hasher.finalize().into());
-                    let result = match self.broken.take() {
-                        Some(fault) => Err(fault),
-                        None => self.splitter.finish(),
-                    };
-                    self.outcome = Some(result.map(|()| Progress::Done).map_err(|fault| {
-                        self.window.remember(fault.from);
-                        self.document_fault(fault)
-                    }));
-                }
+                Ok(Step::End) => self.finish(),
                 Err(fault) => self.damaged = Some(fault),
             }
         }
@@ -312,8 +318,39 @@ impl Sifter {
         !self.found.is_empty() && self.held_bytes >= self.max_held
     }
 
+    /// Inflates the object in one go, where that can be done.
+    fn inflate_whole(&mut self, scratch: &mut Scratch) {
+        // What is selected at large has to be taken in parts, and the object read again in between.
+        let limit = if self.judge.reads_all() { self.max_held } else { usize::MAX };
+        let Some(inflated) = self.inflater.inflate_whole(scratch, limit) else { return };
+        self.window.adopt(scratch.lend(), inflated);
+        if let Some(mut hasher) = self.hasher.take() {
+            hasher.update(self.window.since(0));
+            self.sha256 = Some(hasher.finalize().into());
+        }
+    }
+
+    /// Judges the document: the stream is verified to its end.
+    fn finish(&mut self) {
+        if let Some(hasher) = self.hasher.take() {
+            self.sha256 = Some(hasher.finalize().into());
+        }
+        let result = match self.broken.take() {
+            Some(fault) => Err(fault),
+            None => self.splitter.finish(),
+        };
+        self.outcome = Some(result.map(|()| Progress::Done).map_err(|fault| {
+            self.window.remember(fault.from);
+            self.document_fault(fault)
+        }));
+    }
+
     /// Splits and judges what the window holds.
     fn split(&mut self) -> Result<(), SplitFault> {
+        if self.window.end() < self.splitter.offset() {
+            // It comes again, piece by piece, and was looked at up to that place.
+            return Ok(());
+        }
         while !self.is_full() {
             let bytes = self.window.since(self.splitter.offset());
             match self.splitter.next(bytes)? {
@@ -328,7 +365,7 @@ impl Sifter {
     /// From where on the window must hold its bytes: an unfinished record is kept while it may
     /// still turn out short enough.
     fn keep(&mut self) -> u64 {
-        let offset = self.splitter.offset();
+        let offset = self.splitter.offset().min(self.window.end());
         if self.broken.is_some() {
             return self.window.end();
         }
@@ -356,7 +393,7 @@ impl Sifter {
         };
         let record = self.window.span(start, end).filter(|_| !self.is_too_large(length));
         let found = match (record, kind) {
-            (Some(record), ElementKind::Object) => match self.judge.judge(record) {
+            (Some(record), ElementKind::Object) => match self.judge.judge(record, &self.claims) {
                 Ok((routes, _)) if routes.is_empty() => {
                     self.counts.filtered += 1;
                     return;

@@ -8,6 +8,7 @@ use flate2::{Decompress, FlushDecompress, Status};
 use trailsift_core::Reason;
 use zstd::stream::raw::{DParameter, Decoder, Operation};
 
+use super::scratch::Scratch;
 use super::traits::{MultiMember, Traits};
 
 /// What a step did.
@@ -34,6 +35,8 @@ const ZSTD_WINDOW_LOG: u32 = 23;
 const ZSTD_WINDOW: &str = "zstd with a window of more than 8 MiB";
 /// As many bytes as the longest magic number has, and a zstd frame's window.
 const MAGIC: usize = 6;
+/// How a gzip member begins.
+const GZIP: [u8; 2] = [0x1F, 0x8B];
 
 enum Codec {
     /// Not enough bytes seen yet.
@@ -62,6 +65,20 @@ pub(super) struct Inflater {
     stored: u64,
     inflated: u64,
     max_inflated: u64,
+    whole: Whole,
+}
+
+/// Whether the object may be inflated in one go, which is twice as fast.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whole {
+    /// Nothing was tried yet.
+    Untried,
+    /// It is read piece by piece.
+    No,
+    /// All of it is given out; the input is kept for [`Inflater::again`].
+    Yes,
+    /// All of it was given out once, and is now read once more, piece by piece.
+    Again,
 }
 
 impl Inflater {
@@ -77,6 +94,7 @@ impl Inflater {
             stored: 0,
             inflated: 0,
             max_inflated,
+            whole: Whole::Untried,
         }
     }
 
@@ -114,6 +132,45 @@ impl Inflater {
         self.inflated
     }
 
+    /// Inflates all of an object in one go, if it was fed whole and is one sound gzip member; the
+    /// bytes are then the first ones of the scratch's buffer. `None`, for whatever reason: nothing
+    /// has happened, and [`Self::step`] says what is what.
+    ///
+    /// Both ways give the same answer because this one only ever says yes: what it does not take for
+    /// sound is judged by the other.
+    pub(super) fn inflate_whole(&mut self, scratch: &mut Scratch, limit: usize) -> Option<usize> {
+        let is_untouched = self.whole == Whole::Untried && matches!(self.codec, Codec::Unknown);
+        if !is_untouched || !self.is_ended {
+            return None;
+        }
+        self.whole = Whole::No;
+        // The size that the member claims stands in its last four bytes.
+        let claimed = claimed_size(self.input.back()?)?;
+        let limit = self.max_inflated.min(limit.min(scratch.limit()) as u64);
+        if !self.input.front()?.starts_with(&GZIP) || u64::from(claimed) > limit {
+            return None;
+        }
+        if self.input.len() > 1 {
+            let mut joined = Vec::with_capacity(usize::try_from(self.stored).ok()?);
+            self.input.iter().for_each(|part| joined.extend_from_slice(part));
+            self.input = VecDeque::from([Bytes::from(joined)]);
+        }
+        let inflated = scratch.inflate(self.input.front()?, usize::try_from(claimed).ok()?)?;
+        self.inflated = inflated as u64;
+        self.whole = Whole::Yes;
+        Some(inflated)
+    }
+
+    /// Whether all of the object was given out by [`Self::inflate_whole`].
+    pub(super) fn is_whole(&self) -> bool {
+        self.whole == Whole::Yes
+    }
+
+    /// Begins anew with what [`Self::inflate_whole`] gave out, piece by piece.
+    pub(super) fn again(&mut self) {
+        self.whole = Whole::Again;
+    }
+
     /// Inflates into `out`, which is not empty.
     ///
     /// The output up to a fault is given out before the fault, so that what is found does not
@@ -121,6 +178,9 @@ impl Inflater {
     pub(super) fn step(&mut self, out: &mut [u8]) -> Result<Step, InflateFault> {
         if let Some(fault) = self.failed.take() {
             return Err(fault);
+        }
+        if self.whole == Whole::Again {
+            return self.decode(out);
         }
         // One byte above the limit is enough to know that it is exceeded.
         let left = (self.max_inflated - self.inflated).saturating_add(1);
@@ -346,6 +406,11 @@ impl Inflater {
         }
         Ok(if self.is_ended { Step::End } else { Step::NeedInput })
     }
+}
+
+/// What a gzip member says that it inflates to, modulo 2^32: RFC 1952, section 2.3.1.
+fn claimed_size(last: &Bytes) -> Option<u32> {
+    last.last_chunk::<4>().map(|size| u32::from_le_bytes(*size))
 }
 
 /// What stands behind the end of a compressed stream.

@@ -1,10 +1,11 @@
 //! What is held in memory, which the outside cannot see.
 
 use std::io::Write as _;
+use std::sync::Arc;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use trailsift_core::{RecordFault, RouteSet};
+use trailsift_core::{RecordFault, RouteSet, Selection};
 
 use super::window::STEP;
 use super::*;
@@ -43,11 +44,11 @@ fn gzip(open: &str, body: &[u8], length: usize, close: &str) -> Vec<u8> {
 
 /// The most bytes that the sifter ever held while this was sifted, but for codec and input.
 fn most_memory(limits: SiftLimits, stored: &[u8]) -> (usize, Result<Progress, ObjectFault>) {
-    let mut sifter = Sifter::new(limits, Arc::new(Nothing));
+    let mut sifter = Sifter::new(limits, Judge::new(Arc::new(Nothing)));
     let mut chunks = stored.chunks(8 << 10);
     let mut most = 0;
     loop {
-        let result = sifter.run();
+        let result = sifter.run(&mut Scratch::new(0));
         most = most.max(sifter.window.capacity() + sifter.held_bytes() + sifter.head.capacity());
         match result {
             Ok(Progress::NeedInput) => match chunks.next() {
@@ -92,8 +93,11 @@ fn a_small_file_takes_little_memory_and_a_bomb_no_more_than_its_limit_of_work() 
 
     let limits = SiftLimits { max_inflated: 1 << 20, ..LIMITS };
     let bomb = gzip("{\"", b"x", 200 << 20, "");
-    let mut sifter = Sifter::new(limits, Arc::new(Nothing));
+    let mut sifter = Sifter::new(limits, Judge::new(Arc::new(Nothing)));
     sifter.feed(bomb.into());
-    assert_eq!(sifter.run().map_err(|fault| fault.reason), Err(Reason::TooLarge));
+    assert_eq!(
+        sifter.run(&mut Scratch::new(0)).map_err(|fault| fault.reason),
+        Err(Reason::TooLarge)
+    );
     assert_eq!(sifter.counts().inflated, (1 << 20) + 1);
 }

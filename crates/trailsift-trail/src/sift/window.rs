@@ -30,6 +30,18 @@ impl Window {
         Self { buffer: Vec::new(), base: 0, filled: 0, was_full: false, prefix: None }
     }
 
+    /// Takes a buffer of which the first `filled` bytes are the whole document.
+    pub(super) fn adopt(&mut self, buffer: Vec<u8>, filled: usize) {
+        (self.buffer, self.base, self.filled) = (buffer, 0, filled);
+    }
+
+    /// Gives the adopted buffer up, and with it everything that was kept: the document comes again
+    /// from its start, or is over. What is remembered of it stays.
+    pub(super) fn release(&mut self) -> Vec<u8> {
+        (self.base, self.filled, self.was_full) = (0, 0, false);
+        std::mem::take(&mut self.buffer)
+    }
+
     /// The bytes from `offset` on, which must not be given up yet.
     pub(super) fn since(&self, offset: u64) -> &[u8] {
         &self.buffer[self.index(offset)..self.filled]
@@ -66,7 +78,10 @@ impl Window {
     pub(super) fn fill(&mut self, count: usize) -> &[u8] {
         let from = self.filled;
         let written = &self.buffer[from..from + count];
-        if let Some(prefix) = &mut self.prefix {
+        let end = self.base + from as u64;
+        if let Some(prefix) = &mut self.prefix
+            && prefix.from + prefix.bytes.len() as u64 == end
+        {
             let wanted = PREFIX - prefix.bytes.len();
             prefix.bytes.extend_from_slice(&written[..wanted.min(count)]);
         }

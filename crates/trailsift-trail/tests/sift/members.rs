@@ -5,9 +5,9 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use sha2::{Digest as _, Sha256};
 use trailsift_core::Reason;
-use trailsift_trail::{MultiMember, Progress, SiftLimits, Sifter, Trailing, Traits};
+use trailsift_trail::{MultiMember, Progress, Scratch, SiftLimits, Sifter, Trailing, Traits};
 
-use crate::support::{LIMITS, Sifted, SourceIs, WANTED, gzip, sift, sift_by, wanted, zstd};
+use crate::support::{LIMITS, Sifted, WANTED, gzip, judge, sift, sift_by, wanted, zstd};
 
 /// A frame of which a decoder takes no notice (RFC 8878, section 3.1.2).
 const SKIPPABLE: [u8; 11] = [0x5A, 0x2A, 0x4D, 0x18, 3, 0, 0, 0, b'x', b'y', b'z'];
@@ -15,7 +15,7 @@ const SKIPPABLE: [u8; 11] = [0x5A, 0x2A, 0x4D, 0x18, 3, 0, 0, 0, b'x', b'y', b'z
 const EMPTY_SKIPPABLE: [u8; 8] = [0x50, 0x2A, 0x4D, 0x18, 0, 0, 0, 0];
 
 fn sift_members(stored: &[u8], multi_member: MultiMember, size: usize) -> Sifted {
-    let sifter = Sifter::new(LIMITS, SourceIs::wanted()).with_multi_member(multi_member);
+    let sifter = Sifter::new(LIMITS, judge()).with_multi_member(multi_member);
     sift_by(sifter, LIMITS, stored.chunks(size))
 }
 
@@ -141,7 +141,7 @@ fn f5_the_limit_on_inflated_bytes_is_for_all_members_together() {
     let limits = SiftLimits { max_inflated: 1 << 20, ..LIMITS };
     for pack in [gzip as fn(&[u8]) -> Vec<u8>, zstd] {
         let stored = [pack(document().as_bytes()), pack(&[b' '; 10_000]).repeat(200)].concat();
-        let sifter = Sifter::new(limits, SourceIs::wanted()).with_multi_member(MultiMember::Accept);
+        let sifter = Sifter::new(limits, judge()).with_multi_member(MultiMember::Accept);
         let sifted = sift_by(sifter, limits, [&stored[..]]);
         assert_eq!((sifted.reason(), sifted.found), (Some(Reason::TooLarge), vec![]));
         assert_eq!(sifted.counts.inflated, (1 << 20) + 1);
@@ -175,11 +175,11 @@ fn f3_a_later_frame_may_not_ask_for_a_huge_window_either() {
 fn the_hash_of_members_is_of_all_that_they_inflate_to() {
     let plain = document();
     let stored = members(plain.as_bytes(), &[5, 50], gzip).concat();
-    let sifter = Sifter::new(LIMITS, SourceIs::wanted());
+    let sifter = Sifter::new(LIMITS, judge());
     let mut sifter = sifter.with_multi_member(MultiMember::Accept).with_sha256();
     sifter.feed(Bytes::from(stored));
     sifter.end();
-    assert_eq!(sifter.run(), Ok(Progress::Done));
+    assert_eq!(sifter.run(&mut Scratch::new(0)), Ok(Progress::Done));
     assert_eq!(sifter.sha256(), Some(Sha256::digest(plain).into()));
 }
 
@@ -219,7 +219,7 @@ fn f39_f40_selected_records_of_other_versions_accounts_and_regions_are_counted_a
     ];
     let plain = format!(r#"{{"Records":[{}]}}"#, records.join(","));
     let sift_as = |key: &str, stored: &[u8]| {
-        sift_by(Sifter::new(LIMITS, SourceIs::wanted()).with_key(key), LIMITS, [stored])
+        sift_by(Sifter::new(LIMITS, judge()).with_key(key), LIMITS, [stored])
     };
     let odd = |sifted: &Sifted| {
         let counts = sifted.counts;

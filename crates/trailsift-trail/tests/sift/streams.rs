@@ -4,21 +4,21 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use sha2::{Digest as _, Sha256};
 use trailsift_core::Reason;
-use trailsift_trail::{Found, Progress, SiftLimits, Sifter};
+use trailsift_trail::{Found, Progress, Scratch, SiftLimits, Sifter};
 
-use crate::support::{LIMITS, SourceIs, gzip, sift, sift_with, wanted, zstd};
+use crate::support::{LIMITS, SourceIs, gzip, judge, sift, sift_with, wanted, zstd};
 
 #[test]
 fn nothing_can_be_taken_from_a_stream_that_is_not_verified() {
     let plain = format!(r#"{{"Records":[{}]}}"#, wanted(1));
     for stored in [gzip(plain.as_bytes()), zstd(plain.as_bytes())] {
-        let mut sifter = Sifter::new(LIMITS, SourceIs::wanted());
+        let mut sifter = Sifter::new(LIMITS, judge());
         for byte in &stored {
             sifter.feed(Bytes::copy_from_slice(&[*byte]));
-            assert_eq!(sifter.run(), Ok(Progress::NeedInput));
+            assert_eq!(sifter.run(&mut Scratch::new(0)), Ok(Progress::NeedInput));
         }
         sifter.end();
-        assert_eq!(sifter.run(), Ok(Progress::Done));
+        assert_eq!(sifter.run(&mut Scratch::new(0)), Ok(Progress::Done));
         assert!(sifter.held_bytes() > 0);
         assert_eq!(sifter.take().len(), 1);
     }
@@ -27,10 +27,10 @@ fn nothing_can_be_taken_from_a_stream_that_is_not_verified() {
 /// The hash that a sifter takes of an object fed in these chunks, and whether it could be read.
 fn sha256(chunks: &[&[u8]]) -> (Option<[u8; 32]>, Option<Reason>) {
     let limits = SiftLimits { max_held: 0, ..LIMITS };
-    let mut sifter = Sifter::new(limits, SourceIs::wanted()).with_sha256();
+    let mut sifter = Sifter::new(limits, judge()).with_sha256();
     let mut chunks = chunks.iter();
     loop {
-        match sifter.run() {
+        match sifter.run(&mut Scratch::new(0)) {
             Ok(Progress::NeedInput) => match chunks.next() {
                 Some(chunk) => sifter.feed(Bytes::copy_from_slice(chunk)),
                 None => sifter.end(),
@@ -60,10 +60,10 @@ fn the_hash_is_of_all_inflated_bytes_however_they_are_stored_and_cut() {
     assert_eq!(sha256(&[&gzip(lost)]), (expected, Some(Reason::StructureLost)));
     let stored = gzip(plain.as_bytes());
     assert_eq!(sha256(&[&stored[..stored.len() - 1]]), (None, Some(Reason::GzipTruncated)));
-    let mut sifter = Sifter::new(LIMITS, SourceIs::wanted());
+    let mut sifter = Sifter::new(LIMITS, judge());
     sifter.feed(stored.into());
     sifter.end();
-    assert_eq!(sifter.run(), Ok(Progress::Done));
+    assert_eq!(sifter.run(&mut Scratch::new(0)), Ok(Progress::Done));
     assert_eq!(sifter.sha256(), None, "nobody asked");
 }
 
@@ -74,10 +74,10 @@ fn what_is_over_the_held_bytes_is_released_early_and_in_order() {
     let stored = gzip(plain.as_bytes());
     let whole = sift(&stored);
     let limits = SiftLimits { max_held: 1000, ..LIMITS };
-    let mut sifter = Sifter::new(limits, SourceIs::wanted());
+    let mut sifter = Sifter::new(limits, judge());
     sifter.feed(stored.clone().into());
-    assert_eq!(sifter.run(), Ok(Progress::Full));
-    assert_eq!(sifter.run(), Ok(Progress::Full), "nothing was taken");
+    assert_eq!(sifter.run(&mut Scratch::new(0)), Ok(Progress::Full));
+    assert_eq!(sifter.run(&mut Scratch::new(0)), Ok(Progress::Full), "nothing was taken");
     assert!(sifter.held_bytes() < 2000);
     assert_eq!(sift_with(limits, SourceIs::wanted(), [stored.as_slice()]), whole);
     assert_eq!(
@@ -102,11 +102,11 @@ fn f26_a_million_tiny_records_are_counted() {
 fn f26_a_million_faults_ask_to_be_taken() {
     let plain = format!(r#"{{"Records":[{}1]}}"#, "1,".repeat(100_000));
     let limits = SiftLimits { max_held: 1 << 20, ..LIMITS };
-    let mut sifter = Sifter::new(limits, SourceIs::wanted());
+    let mut sifter = Sifter::new(limits, judge());
     sifter.feed(plain.into());
     sifter.end();
     let mut taken = 0;
-    while sifter.run() == Ok(Progress::Full) {
+    while sifter.run(&mut Scratch::new(0)) == Ok(Progress::Full) {
         assert!(sifter.held_bytes() < 2 << 20);
         taken += sifter.take().len();
     }

@@ -9,7 +9,9 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use trailsift_core::{Reason, RecordFault, RouteSet, Selection};
-use trailsift_trail::{Counts, Found, ObjectFault, Progress, SiftLimits, Sifter, Traits};
+use trailsift_trail::{
+    Counts, Found, Judge, ObjectFault, Progress, Scratch, SiftLimits, Sifter, Traits,
+};
 
 pub(crate) const WANTED: &str = "codeguru-reviewer.amazonaws.com";
 pub(crate) const LIMITS: SiftLimits =
@@ -145,6 +147,16 @@ impl Sifted {
         short
     }
 
+    /// What does not depend on how the object was cut: how much had been fed and inflated when a
+    /// fault was noticed does.
+    fn comparable(&self) -> (&Result<Progress, ObjectFault>, &[Found], Counts, Traits) {
+        let mut counts = self.counts;
+        if self.result.is_err() {
+            (counts.stored, counts.inflated) = (0, 0);
+        }
+        (&self.result, &self.found, counts, self.traits)
+    }
+
     pub(crate) fn reason(&self) -> Option<Reason> {
         self.result.as_ref().err().map(|fault| fault.reason)
     }
@@ -155,7 +167,12 @@ pub(crate) fn sift_with<'a>(
     selection: Arc<dyn Selection>,
     chunks: impl IntoIterator<Item = &'a [u8]>,
 ) -> Sifted {
-    sift_by(Sifter::new(limits, selection), limits, chunks)
+    let chunks: Vec<&[u8]> = chunks.into_iter().collect();
+    let judge = Judge::new(selection);
+    let sifted = sift_by(Sifter::new(limits, judge.clone()), limits, chunks.iter().copied());
+    let at_once = sift_at_once(Sifter::new(limits, judge), chunks);
+    assert_eq!(sifted.comparable(), at_once.comparable(), "piece by piece, and at once");
+    sifted
 }
 
 /// Lets this sifter, made with these limits, work on an object in chunks.
@@ -166,8 +183,9 @@ pub(crate) fn sift_by<'a>(
 ) -> Sifted {
     let mut found = Vec::new();
     let mut chunks = chunks.into_iter();
+    let mut scratch = Scratch::new(0);
     let result = loop {
-        match sifter.run() {
+        match sifter.run(&mut scratch) {
             Ok(Progress::NeedInput) => match chunks.next() {
                 Some(chunk) => sifter.feed(Bytes::copy_from_slice(chunk)),
                 None => sifter.end(),
@@ -180,13 +198,34 @@ pub(crate) fn sift_by<'a>(
             over => break over,
         }
     };
-    assert_eq!(sifter.run(), result, "an object that is over stays over");
+    assert_eq!(sifter.run(&mut scratch), result, "an object that is over stays over");
     found.append(&mut sifter.take());
     let counts = sifter.counts();
     assert_eq!(counts.seen, counts.selected + counts.filtered + counts.quarantined);
     let records = found.iter().filter(|found| matches!(found, Found::Record(_))).count() as u64;
     assert_eq!((records, found.len() as u64 - records), (counts.selected, counts.quarantined));
     Sifted { result, found, counts, traits: sifter.traits() }
+}
+
+/// The same object, fed whole and read by way of a scratch.
+fn sift_at_once(mut sifter: Sifter, chunks: Vec<&[u8]>) -> Sifted {
+    chunks.into_iter().for_each(|chunk| sifter.feed(Bytes::copy_from_slice(chunk)));
+    sifter.end();
+    let mut scratch = Scratch::new(64 << 20);
+    let mut found = Vec::new();
+    let result = loop {
+        let progress = sifter.run(&mut scratch);
+        found.append(&mut sifter.take());
+        if progress != Ok(Progress::Full) {
+            break progress;
+        }
+    };
+    Sifted { result, found, counts: sifter.counts(), traits: sifter.traits() }
+}
+
+/// What the tests' records are judged by.
+pub(crate) fn judge() -> Judge {
+    Judge::new(SourceIs::wanted())
 }
 
 pub(crate) fn sift(stored: &[u8]) -> Sifted {
