@@ -1,7 +1,11 @@
 use std::panic::resume_unwind;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Semaphore;
+use trailsift_trail::Scratch;
+
+/// What a simulation inflates at once, in bytes.
+const INLINE: usize = 1 << 20;
 
 /// Where work that keeps a core busy runs: never on the threads that drive the network.
 #[derive(Clone, Debug)]
@@ -9,27 +13,57 @@ pub enum Cpu {
     /// On the caller, so that a simulation on paused time stays deterministic.
     Inline,
     /// On blocking threads, at most so many at once.
-    Pool(Arc<Semaphore>),
+    Pool(Pool),
+}
+
+/// As many jobs at once as there are cores, and what each keeps from one to the next.
+#[derive(Clone, Debug)]
+pub struct Pool {
+    cores: Arc<Semaphore>,
+    scratches: Arc<Mutex<Vec<Scratch>>>,
+    one_shot_bytes: usize,
+}
+
+impl Pool {
+    fn new(width: usize, one_shot_bytes: usize) -> Self {
+        let cores = Arc::new(Semaphore::new(width));
+        Self { cores, scratches: Arc::default(), one_shot_bytes }
+    }
+
+    fn scratches(&self) -> MutexGuard<'_, Vec<Scratch>> {
+        self.scratches.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does one job with the scratch of a core that is free. One that panics loses its scratch.
+    fn work<T>(&self, job: impl FnOnce(&mut Scratch) -> T) -> T {
+        let mut scratch =
+            self.scratches().pop().unwrap_or_else(|| Scratch::new(self.one_shot_bytes));
+        let result = job(&mut scratch);
+        self.scratches().push(scratch);
+        result
+    }
 }
 
 impl Cpu {
-    /// A pool as wide as the machine.
-    pub fn per_core() -> Self {
+    /// A pool as wide as the machine. Each core keeps what it takes to inflate objects of up to
+    /// `one_shot_bytes` at once.
+    pub fn per_core(one_shot_bytes: usize) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Self::Pool(Arc::new(Semaphore::new(cores)))
+        Self::Pool(Pool::new(cores, one_shot_bytes))
     }
 
     /// Runs `work` and returns its result. A panic in `work` goes on in the caller.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
-        work: impl FnOnce() -> T + Send + 'static,
+        work: impl FnOnce(&mut Scratch) -> T + Send + 'static,
     ) -> T {
-        let Self::Pool(cores) = self else { return work() };
-        let core = Arc::clone(cores).acquire_owned().await;
+        let Self::Pool(pool) = self else { return work(&mut Scratch::new(INLINE)) };
+        let core = Arc::clone(&pool.cores).acquire_owned().await;
+        let pool = pool.clone();
         let done = tokio::task::spawn_blocking(move || {
             // Held to the end of the work, also when the caller was cancelled meanwhile.
             let _core = core;
-            work()
+            pool.work(work)
         });
         match done.await {
             Ok(result) => result,
@@ -50,10 +84,10 @@ mod tests {
     fn job(
         began: &mpsc::SyncSender<u32>,
         number: u32,
-    ) -> (mpsc::SyncSender<()>, impl FnOnce() -> u32 + Send + 'static) {
+    ) -> (mpsc::SyncSender<()>, impl FnOnce(&mut Scratch) -> u32 + Send + 'static) {
         let (end, ended) = mpsc::sync_channel(1);
         let began = began.clone();
-        let work = move || {
+        let work = move |_: &mut Scratch| {
             began.send(number).expect("the test listens");
             ended.recv().expect("the test ends it");
             number
@@ -63,8 +97,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_pool_runs_no_more_jobs_at_once_than_it_is_wide() {
-        let cores = Arc::new(Semaphore::new(2));
-        let cpu = Cpu::Pool(Arc::clone(&cores));
+        let pool = Pool::new(2, 0);
+        let cores = Arc::clone(&pool.cores);
+        let cpu = Cpu::Pool(pool);
         let (began, begins) = mpsc::sync_channel(8);
         let mut jobs = tokio::task::JoinSet::new();
         let mut ends = Vec::new();
@@ -89,8 +124,9 @@ mod tests {
 
     #[tokio::test]
     async fn work_whose_caller_has_gone_still_has_its_core() {
-        let cores = Arc::new(Semaphore::new(1));
-        let cpu = Cpu::Pool(Arc::clone(&cores));
+        let pool = Pool::new(1, 0);
+        let cores = Arc::clone(&pool.cores);
+        let cpu = Cpu::Pool(pool);
         let (began, begins) = mpsc::sync_channel(1);
         let (end, work) = job(&began, 0);
         {
@@ -107,13 +143,13 @@ mod tests {
     async fn a_panic_in_the_work_goes_on_in_its_caller() {
         use futures::FutureExt as _;
 
-        for cpu in [Cpu::Inline, Cpu::Pool(Arc::new(Semaphore::new(1)))] {
-            let work = cpu.run(|| panic!("as a decoder might"));
+        for cpu in [Cpu::Inline, Cpu::Pool(Pool::new(1, 0))] {
+            let work = cpu.run(|_| panic!("as a decoder might"));
             let caught = std::panic::AssertUnwindSafe(work).catch_unwind().await;
             let panic: Box<dyn std::any::Any + Send> =
                 caught.map(|()| "it returned").expect_err("it panics");
             assert_eq!(panic.downcast_ref(), Some(&"as a decoder might"));
-            assert_eq!(cpu.run(|| 1).await, 1);
+            assert_eq!(cpu.run(|_| 1).await, 1);
         }
     }
 }

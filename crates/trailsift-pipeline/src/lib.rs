@@ -27,7 +27,7 @@ mod worker;
 
 pub use admission::{AllowedBucket, AllowedKeys};
 pub use budget::Budget;
-pub use cpu::Cpu;
+pub use cpu::{Cpu, Pool};
 pub use dispatcher::Outlet;
 pub use health::Health;
 pub use metrics::{PipelineMetrics, Totals};

@@ -302,7 +302,7 @@ impl Lane {
             max_record: shared.settings.max_record,
             max_held: shared.budget.held_bytes,
         };
-        let mut sifter = Sifter::new(limits, Arc::clone(&self.account.selection))
+        let mut sifter = Sifter::new(limits, self.judge.clone())
             .with_key(&file.key)
             .with_multi_member(shared.settings.multi_member);
         if shared.settings.hash_objects {
@@ -319,7 +319,7 @@ impl Lane {
                 let step;
                 (sifter, step) = shared
                     .cpu
-                    .run(move || {
+                    .run(move |scratch| {
                         match fed {
                             Some(Some(parts)) => {
                                 parts.into_iter().for_each(|part| sifter.feed(part))
@@ -327,7 +327,7 @@ impl Lane {
                             Some(None) => sifter.end(),
                             None => {}
                         }
-                        let step = sifter.run();
+                        let step = sifter.run(scratch);
                         (sifter, step)
                     })
                     .await;

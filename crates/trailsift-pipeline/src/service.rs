@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use trailsift_core::{
     Clock, Ledger, LogFile, MessageId, ObjectStore, Queue, QueueError, QueueStatus, Selection, Sink,
 };
-use trailsift_trail::MultiMember;
+use trailsift_trail::{Judge, MultiMember};
 
 use crate::acker::Acker;
 use crate::admission::AllowedBucket;
@@ -158,6 +158,7 @@ pub(crate) struct Lane {
     pub(crate) shared: Arc<Shared>,
     pub(crate) health: Arc<AccountHealth>,
     pub(crate) acker: Acker,
+    pub(crate) judge: Judge,
     pub(crate) in_flight: InFlight,
     pub(crate) turns: Turns<LogFile>,
     pub(crate) object_attempts: Attempts<LogFile>,
@@ -387,11 +388,13 @@ async fn run_account(
     note_queue(&account, &status, &shared);
     let health = Arc::new(shared.health.of_account(&name));
     let (acker, acking) = Acker::new(Arc::clone(&account.queue), Arc::clone(&health));
+    let judge = Judge::new(Arc::clone(&account.selection));
     let lane = Arc::new(Lane {
         account,
         shared: Arc::clone(&shared),
         health,
         acker,
+        judge,
         in_flight: InFlight::default(),
         turns: Turns::default(),
         object_attempts: Attempts::default(),

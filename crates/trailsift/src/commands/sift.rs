@@ -15,7 +15,7 @@ use std::thread::{available_parallelism, scope};
 use std::time::Instant;
 
 use trailsift_route::Routes;
-use trailsift_trail::SiftLimits;
+use trailsift_trail::{Judge, SiftLimits};
 
 use super::{Exit, complain, counted, put, say, show_findings};
 use crate::cli::{GlobalArgs, SiftArgs};
@@ -56,7 +56,7 @@ pub(super) fn sift(args: &SiftArgs, global: &GlobalArgs) -> anyhow::Result<Exit>
         anyhow::anyhow!("the routes do not compile: {}", errors.join("; "))
     })?;
     let sieve = object::Sieve {
-        selection: Arc::new(routes),
+        judge: Judge::new(Arc::new(routes)),
         multi_member: config.multi_member,
         limits: SiftLimits {
             max_inflated: config.max_inflated.bytes(),

@@ -3,12 +3,11 @@
 use std::fs::File;
 use std::io::{self, Read, stdin};
 use std::path::Path;
-use std::sync::Arc;
 
 use bytes::Bytes;
-use trailsift_core::Selection;
 use trailsift_trail::{
-    FaultyRecord, Found, MultiMember, ObjectFault, Progress as Sifting, SiftLimits, Sifter,
+    FaultyRecord, Found, Judge, MultiMember, ObjectFault, Progress as Sifting, Scratch, SiftLimits,
+    Sifter,
 };
 
 use super::human;
@@ -36,7 +35,7 @@ pub(super) enum Shape {
 /// What is the same for every file.
 #[derive(Clone)]
 pub(super) struct Sieve {
-    pub(super) selection: Arc<dyn Selection>,
+    pub(super) judge: Judge,
     pub(super) multi_member: MultiMember,
     pub(super) limits: SiftLimits,
     pub(super) shape: Shape,
@@ -80,11 +79,12 @@ struct OneFile<'a, 't> {
 
 impl OneFile<'_, '_> {
     fn read(&mut self, mut from: impl Read, chunk: usize) -> io::Result<()> {
-        let mut sifter = Sifter::new(self.sieve.limits, Arc::clone(&self.sieve.selection))
+        let mut sifter = Sifter::new(self.sieve.limits, self.sieve.judge.clone())
             .with_multi_member(self.sieve.multi_member);
         let mut inflated = 0;
+        let mut scratch = Scratch::new(0);
         let result = loop {
-            match sifter.run() {
+            match sifter.run(&mut scratch) {
                 Ok(Sifting::NeedInput) => {
                     let bytes = next_chunk(&mut from, chunk)?;
                     self.progress.read(bytes.len());
