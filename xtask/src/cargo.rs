@@ -73,9 +73,10 @@ pub(crate) async fn build(
     Ok(executables)
 }
 
-/// Builds the program trailsift and returns where it is.
-pub(crate) async fn build_trailsift(ui: &Ui) -> anyhow::Result<PathBuf> {
-    let arguments = ["build", "--package", "trailsift", "--bin", "trailsift"];
+/// Builds the program trailsift, if wanted as it is released, and returns where it is.
+pub(crate) async fn build_trailsift(ui: &Ui, release: bool) -> anyhow::Result<PathBuf> {
+    let mut arguments = vec!["build", "--package", "trailsift", "--bin", "trailsift"];
+    arguments.extend(release.then_some("--release"));
     let executables = build(ui, "compiling trailsift", &arguments).await?;
     let found = executables.into_iter().find(|(name, _)| name == "trailsift");
     Ok(found.context("cargo built no program named trailsift")?.1)

@@ -66,7 +66,7 @@ pub(crate) async fn run(ui: &Ui, options: &Options) -> anyhow::Result<ExitCode> 
     ui.heading("Setting up");
     let (localstack, program, fleets) = tokio::try_join!(
         localstack::start(ui),
-        cargo::build_trailsift(ui),
+        cargo::build_trailsift(ui, false),
         generate(ui, options, &run)
     )?;
 

@@ -1,13 +1,19 @@
 #![doc = include_str!("../README.md")]
 
+mod bench;
 mod cargo;
+#[cfg(feature = "localstack")]
 mod demo;
+#[cfg(feature = "localstack")]
 mod deploy;
 mod fuzz;
+#[cfg(feature = "localstack")]
 mod http;
+#[cfg(feature = "localstack")]
 mod localstack;
 mod process;
 mod simulate;
+#[cfg(feature = "localstack")]
 mod test;
 mod ui;
 mod workspace;
@@ -31,14 +37,19 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
+    #[cfg(feature = "localstack")]
     /// Shows trailsift do its whole job on a LocalStack of its own, and checks the result
     Demo(demo::Options),
+    #[cfg(feature = "localstack")]
     /// Runs every test, those that need LocalStack included
     Test(test::Options),
     /// Feeds the parsers of untrusted input with what libFuzzer makes of their corpus
     Fuzz(fuzz::Options),
     /// Runs the pipeline through seeded faults and checks the delivery rules
     Simulate(simulate::Options),
+    /// Measures the real program against S3, SQS and a collector in memory
+    Bench(bench::Options),
+    #[cfg(feature = "localstack")]
     /// Starts LocalStack as the other tasks do, and keeps it until Ctrl-C
     Localstack,
     /// Becomes another program that dies together with its parent
@@ -77,10 +88,14 @@ fn main() -> ExitCode {
 async fn perform(task: Task) -> anyhow::Result<ExitCode> {
     let ui = Ui::new();
     match task {
+        #[cfg(feature = "localstack")]
         Task::Demo(options) => demo::run(&ui, &options).await,
+        #[cfg(feature = "localstack")]
         Task::Test(options) => test::run(&ui, &options).await,
         Task::Simulate(options) => simulate::run(&ui, &options).await,
         Task::Fuzz(options) => fuzz::run(&ui, &options).await,
+        Task::Bench(options) => bench::run(&ui, &options).await,
+        #[cfg(feature = "localstack")]
         Task::Localstack => {
             let localstack = localstack::start(&ui).await?;
             ui.note(&format!("LocalStack is at {}; Ctrl-C stops it.", localstack.endpoint()));

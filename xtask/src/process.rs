@@ -70,6 +70,11 @@ impl Running {
         Ok(self.child.wait().await?)
     }
 
+    /// Its process id, until somebody has waited for its end.
+    pub(crate) fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
     /// How it ended, if it has.
     pub(crate) fn ended(&mut self) -> anyhow::Result<Option<ExitStatus>> {
         Ok(self.child.try_wait()?)

@@ -33,6 +33,11 @@ impl Ui {
         self.colour
     }
 
+    /// Whether results are read by a person.
+    pub(crate) fn results_are_shown(&self) -> bool {
+        stdout().is_terminal()
+    }
+
     /// A line that begins a part of the task.
     pub(crate) fn heading(&self, text: &str) {
         let (on, off) =
