@@ -1,12 +1,15 @@
 #![doc = include_str!("../README.md")]
 
+mod bits;
 mod check;
 mod format;
+mod frequency;
 mod literals;
 mod plan;
 mod reader;
 mod routes;
 mod spec;
+mod table;
 mod text;
 
 pub use check::RouteError;

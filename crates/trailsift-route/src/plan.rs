@@ -1,8 +1,12 @@
 //! Selectors, compiled: a tree of the names that are looked at, and what is asked there.
 
+use std::collections::HashMap;
+
 use trailsift_core::RouteSet;
 
+use crate::bits::Bits;
 use crate::spec::{Condition, RouteSpec, Value};
+use crate::table::Table;
 
 /// The only field of which the type matters before any condition does.
 pub(crate) const EVENT_SOURCE: &str = "eventSource";
@@ -12,102 +16,146 @@ pub(crate) const EVENT_SOURCE: &str = "eventSource";
 pub(crate) struct Plan {
     /// The names that are looked at; the first node is the record itself.
     pub(crate) nodes: Vec<Node>,
-    /// Everything that can be found. A reader notes one bit for each.
-    pub(crate) finds: Vec<Find>,
-    routes: Vec<Route>,
+    /// How many things can be found. A reader notes one bit for each.
+    pub(crate) finds: usize,
+    selectors: Vec<Selector>,
 }
 
 /// One name that is looked at, in the place that its parents give.
 #[derive(Clone, Debug)]
 pub(crate) struct Node {
     pub(crate) name: String,
-    pub(crate) children: Vec<usize>,
-    /// What can be found at its value (by place in [`Plan::finds`]).
-    pub(crate) finds: Vec<usize>,
+    /// By name: a number among the children, and the child's place in [`Plan::nodes`].
+    pub(crate) children: Table<(usize, usize)>,
+    pub(crate) children_count: usize,
+    pub(crate) asked: Asked,
     /// Whether this is the record's own `eventSource`.
     pub(crate) is_event_source: bool,
 }
 
+/// What can be found at a node's value, by the numbers of the finds.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    /// Whether anything is asked of the value itself.
+    pub(crate) anything: bool,
+    /// Found if there is a value, of whatever type.
+    pub(crate) any: Option<usize>,
+    /// Found if it is this string. Routes may ask for many: they are not tried one by one.
+    pub(crate) texts: Table<Vec<usize>>,
+    pub(crate) starts: Vec<(Vec<u8>, usize)>,
+    pub(crate) ends: Vec<(Vec<u8>, usize)>,
+    pub(crate) booleans: Vec<(bool, usize)>,
+    pub(crate) integers: Vec<(i64, usize)>,
+}
+
+/// Holds if each of the parts does.
+#[derive(Clone, Debug)]
+struct Selector {
+    route: usize,
+    parts: Vec<Part>,
+}
+
+/// Holds if of these 64 finds those that are looked at are just the wanted ones.
+#[derive(Clone, Copy, Debug)]
+struct Part {
+    word: usize,
+    looked_at: u64,
+    wanted: u64,
+}
+
+impl Plan {
+    /// Compiles those of the routes that are allowed. Their numbers stay.
+    pub(crate) fn new(specs: &[RouteSpec], allowed: RouteSet) -> Self {
+        let mut draft = Draft { nodes: vec![DraftNode::default()], finds: 0 };
+        let mut selectors = Vec::new();
+        for (route, spec) in specs.iter().enumerate().filter(|(it, _)| allowed.contains(*it)) {
+            for selector in &spec.selectors {
+                let mut tests = Vec::new();
+                for field in &selector.fields {
+                    let node = draft.node(&field.path);
+                    let conditions = field.conditions.iter();
+                    tests.extend(conditions.map(|condition| draft.test(node, condition)));
+                }
+                selectors.extend(Selector::new(route, &tests));
+            }
+        }
+        let finds = draft.finds;
+        Self { nodes: draft.nodes.into_iter().map(DraftNode::build).collect(), finds, selectors }
+    }
+
+    /// The routes that want a record in which these finds were made.
+    pub(crate) fn decide(&self, found: &Bits) -> RouteSet {
+        let mut wanted_by = RouteSet::EMPTY;
+        for selector in &self.selectors {
+            let holds = |part: &Part| found.word(part.word) & part.looked_at == part.wanted;
+            if selector.parts.iter().all(holds) {
+                wanted_by.insert(selector.route);
+            }
+        }
+        wanted_by
+    }
+}
+
+impl Selector {
+    /// The selector of these finds, made or not made; none if it can never hold.
+    fn new(route: usize, tests: &[(usize, bool)]) -> Option<Self> {
+        let mut parts: Vec<Part> = Vec::new();
+        for (find, wanted) in tests {
+            let (word, bit) = (find / 64, 1 << (find % 64));
+            let known = parts.iter().position(|part| part.word == word);
+            let at = known.unwrap_or_else(|| {
+                parts.push(Part { word, looked_at: 0, wanted: 0 });
+                parts.len() - 1
+            });
+            let part = &mut parts[at];
+            let contradicts = part.looked_at & bit != 0 && (part.wanted & bit != 0) != *wanted;
+            if contradicts {
+                return None;
+            }
+            part.looked_at |= bit;
+            part.wanted |= if *wanted { bit } else { 0 };
+        }
+        Some(Self { route, parts })
+    }
+}
+
+/// The tree while it grows.
+struct Draft {
+    nodes: Vec<DraftNode>,
+    finds: usize,
+}
+
+#[derive(Default)]
+struct DraftNode {
+    name: String,
+    is_event_source: bool,
+    children: Vec<(String, usize)>,
+    finds: Vec<(Find, usize)>,
+}
+
 /// Something that a value may be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Find {
+#[derive(PartialEq)]
+enum Find {
     Equal(Vec<Value>),
     Start(Vec<String>),
     End(Vec<String>),
     Any,
 }
 
-#[derive(Clone, Debug)]
-struct Route {
-    number: usize,
-    selectors: Vec<Vec<Test>>,
-}
-
-/// Holds if the find was made, or if it was not.
-#[derive(Clone, Copy, Debug)]
-struct Test {
-    find: usize,
-    wanted: bool,
-}
-
-impl Plan {
-    /// Compiles those of the routes that are allowed. Their numbers stay.
-    pub(crate) fn new(specs: &[RouteSpec], allowed: RouteSet) -> Self {
-        let mut plan = Self { nodes: vec![Node::new("")], finds: Vec::new(), routes: Vec::new() };
-        for (number, spec) in specs.iter().enumerate() {
-            if allowed.contains(number) {
-                let selectors = spec.selectors.iter().map(|selector| {
-                    let fields = selector.fields.iter();
-                    fields.flat_map(|field| plan.tests(&field.path, &field.conditions)).collect()
-                });
-                let selectors = selectors.collect();
-                plan.routes.push(Route { number, selectors });
-            }
-        }
-        plan
-    }
-
-    /// The routes that want a record in which these finds were made.
-    pub(crate) fn decide(&self, found: &[bool]) -> RouteSet {
-        let mut wanted_by = RouteSet::EMPTY;
-        for route in &self.routes {
-            let holds = |test: &Test| found[test.find] == test.wanted;
-            if route.selectors.iter().any(|tests| tests.iter().all(holds)) {
-                wanted_by.insert(route.number);
-            }
-        }
-        wanted_by
-    }
-
-    fn tests(&mut self, path: &str, conditions: &[Condition]) -> Vec<Test> {
-        let node = self.node(path);
-        let tests = conditions.iter().map(|condition| {
-            let (find, wanted) = match condition.clone() {
-                Condition::Equals(values) => (Find::Equal(values), true),
-                Condition::NotEquals(values) => (Find::Equal(values), false),
-                Condition::StartsWith(values) => (Find::Start(values), true),
-                Condition::NotStartsWith(values) => (Find::Start(values), false),
-                Condition::EndsWith(values) => (Find::End(values), true),
-                Condition::NotEndsWith(values) => (Find::End(values), false),
-                Condition::Exists(wanted) => (Find::Any, wanted),
-            };
-            Test { find: self.find(node, find), wanted }
-        });
-        tests.collect()
-    }
-
+impl Draft {
     /// The node of the path, made if it is not there yet.
     fn node(&mut self, path: &str) -> usize {
         let mut at = 0;
         for name in path.split('.') {
-            let known = self.nodes[at].children.iter().copied();
-            at = match known.into_iter().find(|child| self.nodes[*child].name == name) {
-                Some(child) => child,
+            let known = self.nodes[at].children.iter().find(|(child, _)| child == name);
+            at = match known {
+                Some((_, child)) => *child,
                 None => {
                     let child = self.nodes.len();
                     let is_event_source = at == 0 && name == EVENT_SOURCE;
-                    self.nodes.push(Node { is_event_source, ..Node::new(name) });
-                    self.nodes[at].children.push(child);
+                    let name = name.to_owned();
+                    self.nodes[at].children.push((name.clone(), child));
+                    self.nodes.push(DraftNode { name, is_event_source, ..DraftNode::default() });
                     child
                 }
             };
@@ -115,22 +163,75 @@ impl Plan {
         at
     }
 
-    /// The find's place; routes that ask the same share it.
-    fn find(&mut self, node: usize, find: Find) -> usize {
-        let known = self.nodes[node].finds.iter().copied();
-        if let Some(place) = known.into_iter().find(|place| self.finds[*place] == find) {
-            return place;
+    /// What the condition asks for, and whether it is to be found or not to be. Routes that ask the
+    /// same share the find.
+    fn test(&mut self, node: usize, condition: &Condition) -> (usize, bool) {
+        let (find, wanted) = match condition.clone() {
+            Condition::Equals(values) => (Find::Equal(values), true),
+            Condition::NotEquals(values) => (Find::Equal(values), false),
+            Condition::StartsWith(values) => (Find::Start(values), true),
+            Condition::NotStartsWith(values) => (Find::Start(values), false),
+            Condition::EndsWith(values) => (Find::End(values), true),
+            Condition::NotEndsWith(values) => (Find::End(values), false),
+            Condition::Exists(wanted) => (Find::Any, wanted),
+        };
+        let finds = &mut self.nodes[node].finds;
+        if let Some((_, number)) = finds.iter().find(|(known, _)| *known == find) {
+            return (*number, wanted);
         }
-        let place = self.finds.len();
-        self.finds.push(find);
-        self.nodes[node].finds.push(place);
-        place
+        let number = self.finds;
+        finds.push((find, number));
+        self.finds += 1;
+        (number, wanted)
     }
 }
 
-impl Node {
-    fn new(name: &str) -> Self {
-        let name = name.to_owned();
-        Self { name, children: Vec::new(), finds: Vec::new(), is_event_source: false }
+impl DraftNode {
+    fn build(self) -> Node {
+        let Self { name, is_event_source, children, finds } = self;
+        let children_count = children.len();
+        let children = children.into_iter().enumerate();
+        let children = children.map(|(number, (name, place))| (name.into_bytes(), (number, place)));
+        let children = Table::new(children);
+        Node { name, children, children_count, asked: Asked::new(finds), is_event_source }
+    }
+}
+
+impl Asked {
+    fn new(finds: Vec<(Find, usize)>) -> Self {
+        let anything = !finds.is_empty();
+        let mut texts: HashMap<Vec<u8>, Vec<usize>> = HashMap::new();
+        let (mut any, mut starts, mut ends) = (None, Vec::new(), Vec::new());
+        let (mut booleans, mut integers) = (Vec::new(), Vec::new());
+        let with = |texts: Vec<String>, number| {
+            texts.into_iter().map(move |text| (text.into_bytes(), number))
+        };
+        for (find, number) in finds {
+            match find {
+                Find::Any => any = Some(number),
+                Find::Start(texts) => starts.extend(with(texts, number)),
+                Find::End(texts) => ends.extend(with(texts, number)),
+                Find::Equal(values) => {
+                    for value in values {
+                        match value {
+                            Value::String(text) => {
+                                texts.entry(text.into_bytes()).or_default().push(number);
+                            }
+                            Value::Bool(value) => booleans.push((value, number)),
+                            Value::Integer(value) => integers.push((value, number)),
+                        }
+                    }
+                }
+            }
+        }
+        Self {
+            anything,
+            any,
+            texts: Table::new(texts.into_iter()),
+            starts,
+            ends,
+            booleans,
+            integers,
+        }
     }
 }

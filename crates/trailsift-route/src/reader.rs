@@ -9,8 +9,8 @@ use std::borrow::Cow;
 
 use trailsift_core::{Reason, RecordFault};
 
-use crate::plan::{EVENT_SOURCE, Find, Plan};
-use crate::spec::Value;
+use crate::bits::Bits;
+use crate::plan::{EVENT_SOURCE, Plan};
 use crate::text::{plain_len, unescape};
 
 /// How deeply a record may be nested, its own braces counted: deeper ones are a fault. CloudTrail's
@@ -26,36 +26,28 @@ pub(crate) struct Reader<'r> {
     /// Per depth one bit: whether the container opened there is an object. Only for skipping, which
     /// does not recurse.
     objects: [u64; MAX_DEPTH / 64],
-    found: Vec<bool>,
-    /// Per node the number of the last object in which its name was seen.
-    seen_in: Vec<u64>,
-    objects_entered: u64,
+    found: Bits,
+    /// Whether the string that was read last holds an escape.
+    was_escaped: bool,
+    fault: Option<RecordFault>,
 }
 
-/// A string as it stands in the record.
-#[derive(Clone, Copy)]
-struct Text<'r> {
-    inside: &'r [u8],
-    escaped: bool,
-}
+/// The record has a fault, which [`Reader::fault`] holds. An error of no size lets what is read fifty
+/// times a record be answered in registers.
+struct Stop;
 
-impl<'r> Text<'r> {
-    fn bytes(self) -> Cow<'r, [u8]> {
-        if self.escaped { Cow::Owned(unescape(self.inside)) } else { Cow::Borrowed(self.inside) }
-    }
-}
-
-/// A value that conditions can compare with.
-enum Scalar<'r> {
+/// A value at a place where routes look.
+enum Value<'r> {
     Text(&'r [u8]),
     Bool(bool),
-    /// `None` for one that no configuration can name: a fraction, or too large.
-    Number(Option<i64>),
+    /// As it stands in the record.
+    Number(&'r [u8]),
+    Object,
 }
 
 impl<'r> Reader<'r> {
     /// The finds of the plan that the record holds.
-    pub(crate) fn read(plan: &'r Plan, record: &'r [u8]) -> Result<Vec<bool>, RecordFault> {
+    pub(crate) fn read(plan: &'r Plan, record: &'r [u8]) -> Result<Bits, RecordFault> {
         if let Err(error) = std::str::from_utf8(record) {
             let detail = format!("no UTF-8 at byte {} of the record", error.valid_up_to());
             return Err(RecordFault { reason: Reason::InvalidUtf8, detail });
@@ -66,20 +58,23 @@ impl<'r> Reader<'r> {
             at: 0,
             depth: 0,
             objects: [0; MAX_DEPTH / 64],
-            found: vec![false; plan.finds.len()],
-            seen_in: vec![0; plan.nodes.len()],
-            objects_entered: 0,
+            found: Bits::new(plan.finds),
+            was_escaped: false,
+            fault: None,
         };
-        reader.record()?;
-        Ok(reader.found)
+        let end = reader.record();
+        match (end, reader.fault) {
+            (Ok(()), None) => Ok(reader.found),
+            (_, fault) => Err(fault.unwrap_or_else(|| unreachable!("whoever stops says why"))),
+        }
     }
 
-    fn record(&mut self) -> Result<(), RecordFault> {
+    fn record(&mut self) -> Result<(), Stop> {
         match self.next_token() {
             Some(b'{') => self.object(0)?,
             Some(b'[' | b'"' | b't' | b'f' | b'n' | b'-' | b'0'..=b'9') => {
                 let detail = "the record is not a JSON object".to_owned();
-                return Err(RecordFault { reason: Reason::RecordType, detail });
+                return Err(self.stop(Reason::RecordType, detail));
             }
             _ => return Err(self.syntax("a record")),
         }
@@ -90,25 +85,23 @@ impl<'r> Reader<'r> {
     }
 
     /// Reads the object at the opening brace, whose names `node` knows.
-    fn object(&mut self, node: usize) -> Result<(), RecordFault> {
+    fn object(&mut self, node: usize) -> Result<(), Stop> {
         let plan = self.plan;
+        let known = &plan.nodes[node];
+        let mut seen = Bits::new(known.children_count);
         self.open(true)?;
-        self.objects_entered += 1;
-        let this = self.objects_entered;
         if self.next_token() == Some(b'}') {
             self.close();
             return Ok(());
         }
         loop {
             let name = self.name()?;
-            let name = name.bytes();
-            let mut children = plan.nodes[node].children.iter().copied();
-            match children.find(|child| plan.nodes[*child].name.as_bytes() == name.as_ref()) {
-                Some(child) => {
-                    if std::mem::replace(&mut self.seen_in[child], this) == this {
-                        return Err(self.duplicate(&plan.nodes[child].name));
+            match known.children.get(&self.said(name)) {
+                Some((number, child)) => {
+                    if !seen.insert(*number) {
+                        return Err(self.duplicate(&plan.nodes[*child].name));
                     }
-                    self.value(child)?;
+                    self.value(*child)?;
                 }
                 None => self.skip()?,
             }
@@ -126,38 +119,38 @@ impl<'r> Reader<'r> {
     /// Reads the value of a name that is looked at, or an element of it.
     ///
     /// It calls itself for arrays and for names below names, so [`MAX_DEPTH`] bounds it.
-    fn value(&mut self, node: usize) -> Result<(), RecordFault> {
+    fn value(&mut self, node: usize) -> Result<(), Stop> {
         let plan = self.plan;
         let first = self.next_token();
         if plan.nodes[node].is_event_source && !matches!(first, None | Some(b'"')) {
             let detail = format!("{EVENT_SOURCE} at byte {} of the record is no string", self.at);
-            return Err(RecordFault { reason: Reason::EventSourceType, detail });
+            return Err(self.stop(Reason::EventSourceType, detail));
         }
         match first {
             Some(b'{') => {
-                self.note(node, None);
-                if plan.nodes[node].children.is_empty() { self.skip() } else { self.object(node) }
+                self.note(node, &Value::Object);
+                if plan.nodes[node].children_count == 0 { self.skip() } else { self.object(node) }
             }
             Some(b'[') => self.elements(node),
             Some(b'"') => {
                 let text = self.string()?;
-                if !plan.nodes[node].finds.is_empty() {
-                    self.note(node, Some(&Scalar::Text(&text.bytes())));
+                if plan.nodes[node].asked.anything {
+                    self.note(node, &Value::Text(&self.said(text)));
                 }
                 Ok(())
             }
             Some(b't') => {
-                self.note(node, Some(&Scalar::Bool(true)));
+                self.note(node, &Value::Bool(true));
                 self.word("true")
             }
             Some(b'f') => {
-                self.note(node, Some(&Scalar::Bool(false)));
+                self.note(node, &Value::Bool(false));
                 self.word("false")
             }
             Some(b'n') => self.word("null"),
             Some(b'-' | b'0'..=b'9') => {
                 let number = self.number()?;
-                self.note(node, Some(&Scalar::Number(number)));
+                self.note(node, &Value::Number(number));
                 Ok(())
             }
             _ => Err(self.syntax("a value")),
@@ -165,7 +158,7 @@ impl<'r> Reader<'r> {
     }
 
     /// Reads the array at the opening bracket: each element as if it stood in the array's place.
-    fn elements(&mut self, node: usize) -> Result<(), RecordFault> {
+    fn elements(&mut self, node: usize) -> Result<(), Stop> {
         self.open(false)?;
         if self.next_token() == Some(b']') {
             self.close();
@@ -184,26 +177,36 @@ impl<'r> Reader<'r> {
         }
     }
 
-    /// Notes what the value is of what is asked at the node. `None` stands for an object.
-    fn note(&mut self, node: usize, value: Option<&Scalar<'_>>) {
-        let plan = self.plan;
-        for place in &plan.nodes[node].finds {
-            self.found[*place] |= match (&plan.finds[*place], value) {
-                (Find::Any, _) => true,
-                (Find::Equal(values), Some(value)) => values.iter().any(|it| equal(it, value)),
-                (Find::Start(values), Some(Scalar::Text(text))) => {
-                    values.iter().any(|it| text.starts_with(it.as_bytes()))
-                }
-                (Find::End(values), Some(Scalar::Text(text))) => {
-                    values.iter().any(|it| text.ends_with(it.as_bytes()))
-                }
-                _ => false,
-            };
+    /// Notes what the value is of what is asked at the node.
+    fn note(&mut self, node: usize, value: &Value<'_>) {
+        let asked = &self.plan.nodes[node].asked;
+        let mut found = |number: &usize| {
+            self.found.insert(*number);
+        };
+        asked.any.iter().for_each(&mut found);
+        match value {
+            Value::Text(text) => {
+                asked.texts.get(text).into_iter().flatten().for_each(&mut found);
+                let starts = asked.starts.iter().filter(|(start, _)| text.starts_with(start));
+                let ends = asked.ends.iter().filter(|(end, _)| text.ends_with(end));
+                starts.chain(ends).for_each(|(_, number)| found(number));
+            }
+            Value::Bool(value) => {
+                let same = asked.booleans.iter().filter(|(wanted, _)| wanted == value);
+                same.for_each(|(_, number)| found(number));
+            }
+            Value::Number(digits) if !asked.integers.is_empty() => {
+                // None is one that no configuration can name: a fraction, an exponent, too large.
+                let value = std::str::from_utf8(digits).ok().and_then(|it| it.parse::<i64>().ok());
+                let same = asked.integers.iter().filter(|(wanted, _)| Some(*wanted) == value);
+                same.for_each(|(_, number)| found(number));
+            }
+            Value::Number(_) | Value::Object => {}
         }
     }
 
     /// Checks a value that nobody looks at, and everything in it, without recursion.
-    fn skip(&mut self) -> Result<(), RecordFault> {
+    fn skip(&mut self) -> Result<(), Stop> {
         let outside = self.depth;
         loop {
             match self.next_token() {
@@ -224,11 +227,11 @@ impl<'r> Reader<'r> {
                         continue;
                     }
                 }
-                Some(b'"') => drop(self.string()?),
+                Some(b'"') => _ = self.string()?,
                 Some(b't') => self.word("true")?,
                 Some(b'f') => self.word("false")?,
                 Some(b'n') => self.word("null")?,
-                Some(b'-' | b'0'..=b'9') => drop(self.number()?),
+                Some(b'-' | b'0'..=b'9') => _ = self.number()?,
                 _ => return Err(self.syntax("a value")),
             }
             // A value has ended; so may the containers around it.
@@ -253,10 +256,10 @@ impl<'r> Reader<'r> {
     }
 
     /// Steps into the container at the cursor.
-    fn open(&mut self, is_object: bool) -> Result<(), RecordFault> {
+    fn open(&mut self, is_object: bool) -> Result<(), Stop> {
         if self.depth == MAX_DEPTH {
             let detail = format!("nested more than {MAX_DEPTH} deep at byte {}", self.at);
-            return Err(RecordFault { reason: Reason::TooDeep, detail });
+            return Err(self.stop(Reason::TooDeep, detail));
         }
         let (word, bit) = (self.depth / 64, 1 << (self.depth % 64));
         if is_object {
@@ -281,7 +284,8 @@ impl<'r> Reader<'r> {
     }
 
     /// Reads a name and its colon.
-    fn name(&mut self) -> Result<Text<'r>, RecordFault> {
+    #[inline(always)]
+    fn name(&mut self) -> Result<&'r [u8], Stop> {
         if self.next_token() != Some(b'"') {
             return Err(self.syntax("a name in quotes"));
         }
@@ -294,20 +298,21 @@ impl<'r> Reader<'r> {
     }
 
     /// Reads the string at the quote.
-    fn string(&mut self) -> Result<Text<'r>, RecordFault> {
+    #[inline(always)]
+    fn string(&mut self) -> Result<&'r [u8], Stop> {
         self.at += 1;
         let start = self.at;
-        let mut escaped = false;
+        self.was_escaped = false;
         loop {
             self.at += plain_len(&self.bytes[self.at..]);
             match self.bytes.get(self.at) {
                 Some(b'"') => {
                     let inside = &self.bytes[start..self.at];
                     self.at += 1;
-                    return Ok(Text { inside, escaped });
+                    return Ok(inside);
                 }
                 Some(b'\\') => {
-                    escaped = true;
+                    self.was_escaped = true;
                     self.at += match &self.bytes[self.at + 1..] {
                         [b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', ..] => 2,
                         [b'u', digits @ ..]
@@ -326,7 +331,7 @@ impl<'r> Reader<'r> {
     }
 
     /// Reads the number at the cursor, by RFC 8259's grammar.
-    fn number(&mut self) -> Result<Option<i64>, RecordFault> {
+    fn number(&mut self) -> Result<&'r [u8], Stop> {
         let start = self.at;
         if self.bytes[start] == b'-' {
             self.at += 1;
@@ -336,25 +341,21 @@ impl<'r> Reader<'r> {
         } else {
             self.digits()?;
         }
-        let mut whole = true;
         if self.bytes.get(self.at) == Some(&b'.') {
-            whole = false;
             self.at += 1;
             self.digits()?;
         }
         if matches!(self.bytes.get(self.at), Some(b'e' | b'E')) {
-            whole = false;
             self.at += 1;
             if matches!(self.bytes.get(self.at), Some(b'+' | b'-')) {
                 self.at += 1;
             }
             self.digits()?;
         }
-        let number = || std::str::from_utf8(&self.bytes[start..self.at]).ok()?.parse().ok();
-        Ok(if whole { number() } else { None })
+        Ok(&self.bytes[start..self.at])
     }
 
-    fn digits(&mut self) -> Result<(), RecordFault> {
+    fn digits(&mut self) -> Result<(), Stop> {
         let rest = &self.bytes[self.at..];
         let count = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
         if count == 0 {
@@ -364,7 +365,7 @@ impl<'r> Reader<'r> {
         Ok(())
     }
 
-    fn word(&mut self, word: &str) -> Result<(), RecordFault> {
+    fn word(&mut self, word: &str) -> Result<(), Stop> {
         if !self.bytes[self.at..].starts_with(word.as_bytes()) {
             return Err(self.syntax("a value"));
         }
@@ -373,6 +374,7 @@ impl<'r> Reader<'r> {
     }
 
     /// The first byte of the next token, to which it moves.
+    #[inline(always)]
     fn next_token(&mut self) -> Option<u8> {
         while let Some(byte) = self.bytes.get(self.at) {
             if !matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {
@@ -383,24 +385,27 @@ impl<'r> Reader<'r> {
         None
     }
 
+    /// What the string that was read last says.
+    #[inline]
+    fn said(&self, inside: &'r [u8]) -> Cow<'r, [u8]> {
+        if self.was_escaped { Cow::Owned(unescape(inside)) } else { Cow::Borrowed(inside) }
+    }
+
     #[cold]
-    fn syntax(&self, expected: &str) -> RecordFault {
+    fn syntax(&mut self, expected: &str) -> Stop {
         let detail = format!("expected {expected} at byte {} of the record", self.at);
-        RecordFault { reason: Reason::RecordSyntax, detail }
+        self.stop(Reason::RecordSyntax, detail)
     }
 
     #[cold]
-    fn duplicate(&self, name: &str) -> RecordFault {
+    fn duplicate(&mut self, name: &str) -> Stop {
         let detail = format!("\"{name}\" appears again before byte {} of the record", self.at);
-        RecordFault { reason: Reason::DuplicateKey, detail }
+        self.stop(Reason::DuplicateKey, detail)
     }
-}
 
-fn equal(wanted: &Value, value: &Scalar<'_>) -> bool {
-    match (wanted, value) {
-        (Value::String(wanted), Scalar::Text(text)) => wanted.as_bytes() == *text,
-        (Value::Bool(wanted), Scalar::Bool(value)) => wanted == value,
-        (Value::Integer(wanted), Scalar::Number(Some(value))) => wanted == value,
-        _ => false,
+    #[cold]
+    fn stop(&mut self, reason: Reason, detail: String) -> Stop {
+        self.fault = Some(RecordFault { reason, detail });
+        Stop
     }
 }

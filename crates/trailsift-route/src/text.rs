@@ -2,23 +2,30 @@
 
 /// How many bytes at the start of `bytes` mean themselves in a JSON string: up to the first quote,
 /// backslash or control character.
+#[inline(always)]
 pub(crate) fn plain_len(bytes: &[u8]) -> usize {
-    const ONES: u64 = u64::from_le_bytes([1; 8]);
-    const TOPS: u64 = ONES << 7;
-    // The lowest flagged byte is exact: a borrow can only flag bytes above one that is flagged.
-    let below = |word: u64, bound: u8| word.wrapping_sub(ONES * u64::from(bound)) & !word & TOPS;
     let (words, tail) = bytes.as_chunks::<8>();
     for (index, word) in words.iter().enumerate() {
-        let word = u64::from_le_bytes(*word);
-        let quotes = below(word ^ (ONES * u64::from(b'"')), 1);
-        let backslashes = below(word ^ (ONES * u64::from(b'\\')), 1);
-        let special = quotes | backslashes | below(word, b' ');
+        let special = special(*word);
         if special != 0 {
             return index * 8 + special.trailing_zeros() as usize / 8;
         }
     }
     let special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..b' ');
     words.len() * 8 + tail.iter().position(special).unwrap_or(tail.len())
+}
+
+/// The top bit of each byte that is a quote, a backslash or a control character, up to the first
+/// such byte; those above it may be flagged for nothing, for a difference borrows from them.
+#[inline(always)]
+fn special(word: [u8; 8]) -> u64 {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    const TOPS: u64 = ONES << 7;
+    let word = u64::from_le_bytes(word);
+    let quotes = (word ^ (ONES * b'"' as u64)).wrapping_sub(ONES);
+    let backslashes = (word ^ (ONES * b'\\' as u64)).wrapping_sub(ONES);
+    let controls = word.wrapping_sub(ONES * b' ' as u64);
+    (quotes | backslashes | controls) & !word & TOPS
 }
 
 /// What the inside of a well-formed JSON string says, in UTF-8 except for lone surrogates, which

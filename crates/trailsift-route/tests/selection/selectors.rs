@@ -185,45 +185,72 @@ fn each_route_decides_for_itself_and_a_restriction_keeps_the_numbers() {
 }
 
 #[test]
-fn literals_are_the_longest_values_that_every_selected_record_must_hold() {
+fn literals_are_the_rarest_texts_that_every_selected_record_must_hold() {
     let literals = |selectors: &str| {
         let texts = compile(selectors).literals().to_vec().into_iter();
         texts.map(|it| String::from_utf8(it).unwrap()).collect::<Vec<_>>()
     };
-    let none: [&str; 0] = [];
-    assert_eq!(literals(CODEGURU), ["codeguru-reviewer.amazonaws.com"]);
-    // Of one selector the condition whose shortest value is longest.
-    assert_eq!(
-        literals(r#"[{"a": {"equals": ["abc", "x"]}, "b": {"starts_with": ["no"]}}]"#),
-        ["no"]
-    );
-    assert_eq!(
-        literals(r#"[{"a": {"ends_with": ["abc", "xyz"]}, "b": {"equals": ["no"]}}]"#),
-        ["abc", "xyz"]
-    );
-    // Every selector must have one.
-    assert_eq!(
-        literals(r#"[{"a": {"equals": ["abc"]}}, {"b": {"equals": ["de"]}}]"#),
-        ["de", "abc"]
-    );
-    assert_eq!(literals(r#"[{"a": {"equals": ["abc"]}}, {"b": {"equals": [7]}}]"#), none);
-    assert_eq!(literals(r#"[{"a": {"not_equals": ["abc"]}}]"#), none);
-    assert_eq!(literals(r#"[{"a": {"exists": true}}]"#), none);
-    assert_eq!(literals(r#"[{"a": {"equals": ["abc", true]}}]"#), none);
-    assert_eq!(literals(r#"[{"a": {"equals": [""]}}]"#), none);
-    // JSON may write these in more than one way.
-    for text in ["a/b", "a\\\\b", "a\\\"b", "\\u0001", "é", "\\u007f"] {
-        assert_eq!(literals(&format!(r#"[{{"a": {{"equals": ["{text}"]}}}}]"#)), none, "{text}");
-        let other = format!(r#"[{{"a": {{"equals": ["{text}"]}}, "b": {{"equals": ["ok"]}}}}]"#);
-        assert_eq!(literals(&other), ["ok"]);
-    }
-    // The shorter one finds what the longer one finds.
-    assert_eq!(
-        literals(
-            r#"[{"a": {"equals": ["iam.amazonaws.com"]}}, {"a": {"ends_with": [".amazonaws.com"]}}]"#
+    for (selectors, expected) in [
+        (CODEGURU, &["codeguru-reviewer.amazonaws.com"][..]),
+        // Of equals the condition whose shortest value is longest.
+        (r#"[{"a": {"equals": ["payroll"]}, "b": {"starts_with": ["payrolls"]}}]"#, &["payrolls"]),
+        (
+            r#"[{"a": {"ends_with": ["payroll", "abc"]}, "b": {"equals": ["holidays"]}}]"#,
+            &["holidays"],
         ),
-        [".amazonaws.com"]
-    );
+        // A common value is worth less than a rare one, whatever its length, and less than a rare name.
+        (
+            r#"[{"eventSource": {"equals": ["sts.amazonaws.com"]}, "eventName": {"equals": ["Tagging"]}}]"#,
+            &["Tagging"],
+        ),
+        (
+            r#"[{"eventSource": {"equals": ["sts.amazonaws.com"]}, "errorCode": {"exists": true}}]"#,
+            &["errorCode"],
+        ),
+        (
+            r#"[{"awsRegion": {"equals": ["eu-west-1"]}, "a.scanName": {"starts_with": ["x"]}}]"#,
+            &["scanName"],
+        ),
+        // Many values are as common as all of them together.
+        (
+            r#"[{"scanName": {"equals": ["aaaaa", "bbbbb", "ccccc", "ddddd", "eeeee"]}}]"#,
+            &["scanName"],
+        ),
+        // A name that must be there, on the way to the value as well.
+        (r#"[{"scanDetails.id": {"exists": true}}]"#, &["scanDetails"]),
+        (r#"[{"scanName": {"equals": [7, "abcdef"]}}]"#, &["scanName"]),
+        (r#"[{"errorCode": {"equals": [""]}}]"#, &["errorCode"]),
+        (r#"[{"scanName": {"starts_with": ["é"], "not_equals": ["é"]}}]"#, &["scanName"]),
+        // The part of a value that JSON writes in one way only.
+        (r#"[{"a": {"equals": ["prod/payroll"]}}]"#, &["payroll"]),
+        (r#"[{"a": {"starts_with": ["APN/1.0 HashiCorp/"]}}]"#, &["1.0 HashiCorp"]),
+        (r#"[{"a": {"equals": ["say \"friends\""]}}]"#, &["friends"]),
+        (r#"[{"a": {"equals": ["caf\u00e9-terrace\u007f"]}}]"#, &["-terrace"]),
+        // Every selector must have one.
+        (
+            r#"[{"a": {"equals": ["payroll"]}}, {"errorCode": {"exists": true}}]"#,
+            &["payroll", "errorCode"],
+        ),
+        // The shorter one finds what the longer one finds.
+        (r#"[{"a": {"equals": ["payrolls"]}}, {"a": {"ends_with": ["payroll"]}}]"#, &["payroll"]),
+    ] {
+        assert_eq!(literals(selectors), expected, "{selectors}");
+    }
+    for selectors in [
+        // Names that stand in every record, and values that do.
+        r#"[{"readOnly": {"equals": [false]}}]"#,
+        r#"[{"eventID": {"exists": true}}]"#,
+        r#"[{"eventSource": {"ends_with": [".amazonaws.com"]}}]"#,
+        r#"[{"eventType": {"equals": ["AwsApiCall"]}}]"#,
+        // One selector without a literal is enough.
+        r#"[{"a": {"equals": ["payroll"]}}, {"b": {"equals": [7]}}]"#,
+        // What must not be there, or need not.
+        r#"[{"scanName": {"exists": false}}]"#,
+        r#"[{"scanName": {"not_equals": ["payroll"]}}]"#,
+        r#"[{"scanName": {"not_starts_with": ["payroll"], "not_ends_with": ["payroll"]}}]"#,
+    ] {
+        assert_eq!(literals(selectors), [""; 0], "{selectors}");
+    }
 }
 
 #[test]
