@@ -29,7 +29,7 @@ enum Spelling {
 
 fn spelling() -> impl Strategy<Value = Spelling> {
     use Spelling::{All, First, Plain, Slashes};
-    prop::sample::select(&[Plain, Plain, Slashes, First, All][..])
+    prop::sample::select(&[Plain, Plain, Slashes, Slashes, First, All][..])
 }
 
 /// Few and short, so that generated conditions meet generated records; some are worth a search.
@@ -37,7 +37,7 @@ fn text() -> impl Strategy<Value = String> {
     prop_oneof![
         6 => "[ab]{0,3}",
         1 => "[ab/\"\\\\é😀\u{1}]{0,3}",
-        2 => prop::sample::select(&["payroll", "payrolls", "x/payroll", "pay\"rolls", "Root"][..])
+        4 => prop::sample::select(&["payroll", "payrolls", "x/payroll", "pay\"rolls", "Root"][..])
             .prop_map(str::to_owned),
     ]
 }
@@ -111,8 +111,9 @@ fn routes() -> impl Strategy<Value = Vec<RouteSpec>> {
     let selector = prop::collection::vec(field(), 1..3).prop_map(|fields| SelectorSpec { fields });
     let selectors = prop::collection::vec(selector, 1..3).boxed();
     prop_oneof![
-        3 => prop::collection::vec(selectors.clone(), 1..4),
-        1 => prop::collection::vec(selectors, 20),
+        7 => prop::collection::vec(selectors.clone(), 1..4),
+        1 => prop_oneof![Just(20_usize), Just(64)]
+            .prop_flat_map(move |count| prop::collection::vec(selectors.clone(), count)),
     ]
     .prop_map(|routes| {
         let named = routes.into_iter().enumerate();
