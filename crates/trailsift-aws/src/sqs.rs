@@ -37,7 +37,8 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(12);
 /// The visibility timeout asked for where the queue's own setting is 0: SQS's own default.
 const INSTEAD_OF_NONE: Duration = Duration::from_secs(30);
-/// How long the queue's visibility timeout is believed before it is looked up again.
+/// How long the queue's visibility timeout is believed, once messages were leased by it, before it is
+/// looked up again.
 const SETTINGS_AGE: Duration = Duration::from_secs(5 * 60);
 
 /// A queue at SQS.
@@ -57,6 +58,8 @@ pub struct SqsQueue {
 struct Learned {
     visibility: Duration,
     at: Instant,
+    /// Whether a message was received since. A queue that hands out none costs its polls only.
+    used: bool,
 }
 
 impl std::fmt::Debug for SqsQueue {
@@ -96,7 +99,7 @@ impl SqsQueue {
     async fn visibility(&self) -> Result<Duration, QueueError> {
         let learned = self.learned();
         if let Some(learned) = learned
-            && learned.at.elapsed() < SETTINGS_AGE
+            && !(learned.used && learned.at.elapsed() >= SETTINGS_AGE)
         {
             return Ok(learned.visibility);
         }
@@ -112,8 +115,16 @@ impl SqsQueue {
     }
 
     fn learn(&self, visibility: Duration) {
-        let learned = Learned { visibility, at: Instant::now() };
+        let learned = Learned { visibility, at: Instant::now(), used: false };
         *self.visibility.lock().unwrap_or_else(PoisonError::into_inner) = Some(learned);
+    }
+
+    /// Notes that messages are leased by what is known: from now on it grows old.
+    fn use_visibility(&self) {
+        let mut learned = self.visibility.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(learned) = &mut *learned {
+            learned.used = true;
+        }
     }
 
     async fn change_visibility(&self, receipt: &Receipt, seconds: i32) -> Result<(), QueueError> {
@@ -180,6 +191,9 @@ impl Queue for SqsQueue {
         let answer = request.customize().config_override(patience).send().await;
         let answer = answer.map_err(|error| self.failed(Fault::of(&error)))?;
         let messages = answer.messages.unwrap_or_default();
+        if !messages.is_empty() {
+            self.use_visibility();
+        }
         let lease = Lease { asked_at, until: asked_at + visibility };
         let handed_out = messages.len();
         let bare = messages.iter().filter(|message| is_bare(message)).count();

@@ -250,18 +250,52 @@ async fn an_old_visibility_timeout_is_looked_up_again_and_kept_while_that_fails(
     .await;
     let queue = server.account().await.queue;
     let seconds = async || queue.visibility().await.expect("known by now").as_secs();
-    let grow_old = || {
-        let mut learned = queue.visibility.lock().expect("no panic while it is held");
-        let learned = learned.as_mut().expect("known by now");
-        learned.at = learned.at.checked_sub(SETTINGS_AGE).expect("a machine up for minutes");
+    let use_and_grow_old = || {
+        queue.use_visibility();
+        grow_old(&queue);
     };
     assert_eq!(seconds().await, 300);
-    grow_old();
+    use_and_grow_old();
     assert_eq!(seconds().await, 300);
     assert_eq!(seconds().await, 300);
     assert_eq!(server.requests().len(), 2, "a failed lookup is not repeated at once");
-    grow_old();
+    use_and_grow_old();
     assert_eq!(seconds().await, 30);
+}
+
+fn grow_old(queue: &SqsQueue) {
+    let mut learned = queue.visibility.lock().expect("no panic while it is held");
+    let learned = learned.as_mut().expect("known by now");
+    learned.at = learned.at.checked_sub(SETTINGS_AGE).expect("a machine up for minutes");
+}
+
+#[tokio::test]
+async fn an_idle_queue_costs_its_long_polls_only() {
+    let (nothing, shorter) = ("{}", r#"{"Attributes":{"VisibilityTimeout":"30"}}"#);
+    let message = r#"{"Messages":[{"MessageId":"m","ReceiptHandle":"r","Body":"b"}]}"#;
+    let answers = [ATTRIBUTES, nothing, nothing, message, shorter, nothing];
+    let server = TestServer::start(answers.map(|answer| Answer::new(200, answer))).await;
+    let queue = server.account().await.queue;
+    let poll = async || {
+        let messages = queue.receive(10, MAX_WAIT).await.expect("an answer");
+        grow_old(&queue);
+        messages
+    };
+    assert!(poll().await.is_empty());
+    assert!(poll().await.is_empty());
+    // What comes after hours is leased by what was asked for with it, and that is looked up next.
+    let message = poll().await.remove(0);
+    assert_eq!(message.lease_until, message.received_at + Duration::from_secs(300));
+    assert!(poll().await.is_empty());
+    assert!(poll().await.is_empty());
+    let asked: Vec<_> = server
+        .requests()
+        .iter()
+        .map(|request| request.header("x-amz-target").expect("an action").to_owned())
+        .collect();
+    let (status, receive) = ("AmazonSQS.GetQueueAttributes", "AmazonSQS.ReceiveMessage");
+    assert_eq!(asked, [status, receive, receive, receive, status, receive, receive]);
+    assert!(server.requests()[5].body.contains(r#""VisibilityTimeout":30"#));
 }
 
 #[tokio::test]
