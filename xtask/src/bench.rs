@@ -8,19 +8,23 @@
 mod baseline;
 mod config;
 mod corpus;
+mod idle;
+mod machine;
 mod proc;
+mod profile;
+mod replica;
 mod report;
 mod round;
 mod scenario;
 mod tally;
 
-use std::path::{Path, PathBuf};
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Args;
 
-use crate::process::{Running, tied};
 use crate::ui::Ui;
 use crate::{cargo, workspace};
 
@@ -44,12 +48,21 @@ pub(crate) struct Options {
     /// Measures this program instead of building one; given twice, both in turn
     #[arg(long = "binary", value_name = "PATH")]
     binaries: Vec<PathBuf>,
+    /// Records a profile of every scenario with perf, and keeps it
+    #[arg(long)]
+    profile: bool,
+    /// Tells what a process costs that has nothing to do, too: takes 40 s
+    #[arg(long)]
+    idle: bool,
+    /// Writes the table to crates/trailsift/BENCHMARKS.md
+    #[arg(long)]
+    write: bool,
 }
 
 /// Measures; success only if every event of every round arrived, once and unchanged.
 pub(crate) async fn run(ui: &Ui, options: &Options) -> anyhow::Result<ExitCode> {
     if cfg!(debug_assertions) {
-        return optimised(ui).await;
+        optimised(ui).await?;
     }
     let mut binaries = options.binaries.clone();
     if binaries.is_empty() {
@@ -60,34 +73,37 @@ pub(crate) async fn run(ui: &Ui, options: &Options) -> anyhow::Result<ExitCode> 
 }
 
 /// Lets an optimised build of this very task do it: an unoptimised server would be what is measured.
-async fn optimised(ui: &Ui) -> anyhow::Result<ExitCode> {
+async fn optimised(ui: &Ui) -> anyhow::Result<()> {
     let arguments = ["build", "--release", "--package", "xtask", "--no-default-features"];
     let executables = cargo::build(ui, "compiling the bench", &arguments).await?;
     let (_, program) = executables
         .into_iter()
         .find(|(name, _)| name == "xtask")
         .context("cargo built no program named xtask")?;
-    let mut command = tied(program);
-    command.args(std::env::args_os().skip(1));
-    let status = Running::spawn(&mut command)?.wait().await?;
-    Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1).into())
+    let mut command = std::process::Command::new(program);
+    // It becomes this process, so that Ctrl-C reaches it and it can tidy up.
+    Err(command.args(std::env::args_os().skip(1)).exec()).context("cannot start the bench")
 }
 
 async fn measure(ui: &Ui, options: &Options, binaries: &[PathBuf]) -> anyhow::Result<()> {
-    let mut report = report::Report::new(ui);
+    let mut report = report::Report::new(ui)?;
     ui.heading("Measuring");
-    let chosen = scenario::ALL
-        .iter()
-        .filter(|scenario| {
-            options.scenarios.is_empty() || options.scenarios.iter().any(|n| n == scenario.name)
-        })
-        .collect::<Vec<_>>();
-    for scenario in chosen {
+    let chosen = |name| options.scenarios.is_empty() || options.scenarios.iter().any(|n| n == name);
+    for scenario in scenario::ALL.iter().filter(|scenario| chosen(scenario.name)) {
         for row in of_scenario(ui, options, binaries, scenario).await? {
             report.add(row);
         }
     }
-    report.finish();
+    if options.idle {
+        for binary in binaries {
+            let named = (binaries.len() > 1).then(|| workspace::shown(binary));
+            report.add_idle(idle::measure(ui, binary).await?, named);
+        }
+    }
+    report.show();
+    if options.write {
+        report.write()?;
+    }
     Ok(())
 }
 
@@ -100,6 +116,7 @@ async fn of_scenario(
     let files = options.files.map_or(scenario.files, |files| files as usize);
     let corpus = corpus::generate(ui, scenario, files).await?;
     let baseline = baseline::of(&corpus)?;
+    let replicas = options.replicas;
     let mut best: Vec<Option<round::Figures>> = vec![None; binaries.len()];
     for number in 1..=options.rounds {
         // In turn, so that a machine that gets slower meanwhile wrongs none of them.
@@ -112,12 +129,8 @@ async fn of_scenario(
         }
     }
     let rows = binaries.iter().zip(best).filter_map(|(binary, figures)| {
-        let binary = (binaries.len() > 1).then(|| shown(binary));
-        Some(Row::new(scenario, &corpus, baseline, figures?, binary))
+        let binary = (binaries.len() > 1).then(|| workspace::shown(binary));
+        Some(Row::new(scenario, &corpus, baseline, figures?, replicas, binary))
     });
     Ok(rows.collect())
-}
-
-fn shown(binary: &Path) -> String {
-    workspace::shown(binary)
 }

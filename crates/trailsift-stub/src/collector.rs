@@ -35,7 +35,7 @@ impl Service for Front {
         };
         let mut on_line = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let lines = body.split(|byte| *byte == b'\n');
-        lines.filter(|line| !line.is_empty()).for_each(|line| on_line(line));
+        lines.filter(|line| !line.is_empty()).for_each(&mut *on_line);
         whole(204, &[], "")
     }
 }

@@ -1,15 +1,21 @@
+use anyhow::Context;
 use comfy_table::{CellAlignment, Table, presets};
 use serde_json::{Value, json};
 
 use super::corpus::Corpus;
+use super::idle::Idle;
+use super::machine::Machine;
 use super::round::Figures;
 use super::scenario::Scenario;
 use crate::ui::Ui;
+use crate::workspace;
 
 /// One scenario's result.
 pub(super) struct Row {
     scenario: &'static str,
+    /// Which program, if there are several.
     binary: Option<String>,
+    replicas: u32,
     files: usize,
     records: u64,
     inflated: u64,
@@ -25,11 +31,13 @@ impl Row {
         corpus: &Corpus,
         baseline: f64,
         figures: Figures,
+        replicas: u32,
         binary: Option<String>,
     ) -> Self {
         Self {
             scenario: scenario.name,
             binary,
+            replicas,
             files: corpus.files.len(),
             records: corpus.records,
             inflated: corpus.inflated,
@@ -74,6 +82,7 @@ impl Row {
         json!({
             "scenario": self.scenario,
             "binary": self.binary,
+            "replicas": self.replicas,
             "files": self.files,
             "records": self.records,
             "inflated_bytes": self.inflated,
@@ -102,10 +111,13 @@ impl Row {
 
     fn cells(&self) -> Vec<String> {
         let counts = &self.figures.counts;
-        let name = match &self.binary {
-            Some(binary) => format!("{}\n{binary}", self.scenario),
-            None => self.scenario.to_owned(),
-        };
+        let mut name = self.scenario.to_owned();
+        if self.replicas > 1 {
+            name.push_str(&format!(" × {}", self.replicas));
+        }
+        if let Some(binary) = &self.binary {
+            name.push_str(&format!(" ({binary})"));
+        }
         let mib = |bytes: u64| format!("{:.0}", bytes as f64 / f64::from(1 << 20));
         vec![
             name,
@@ -150,12 +162,14 @@ const HEADER: [&str; 16] = [
 /// Tells the results: a table to a person, JSON Lines to a pipe.
 pub(super) struct Report {
     ui: Ui,
+    machine: Machine,
     rows: Vec<Row>,
+    idle: Vec<(Idle, Option<String>)>,
 }
 
 impl Report {
-    pub(super) fn new(ui: &Ui) -> Self {
-        Self { ui: ui.clone(), rows: Vec::new() }
+    pub(super) fn new(ui: &Ui) -> anyhow::Result<Self> {
+        Ok(Self { ui: ui.clone(), machine: Machine::here()?, rows: Vec::new(), idle: Vec::new() })
     }
 
     pub(super) fn add(&mut self, row: Row) {
@@ -165,20 +179,100 @@ impl Report {
         self.rows.push(row);
     }
 
-    pub(super) fn finish(&self) {
-        if self.ui.results_are_shown() {
+    pub(super) fn add_idle(&mut self, idle: Idle, binary: Option<String>) {
+        if !self.ui.results_are_shown() {
+            self.ui.result(&idle_json(&idle, binary.as_deref()).to_string());
+        }
+        self.idle.push((idle, binary));
+    }
+
+    /// Shows everything to a person.
+    pub(super) fn show(&self) {
+        self.ui.note(&format!("{}", self.machine));
+        if !self.ui.results_are_shown() {
+            return;
+        }
+        if !self.rows.is_empty() {
             let mut table = table(&self.rows);
+            table.load_style(presets::UTF8_FULL_CONDENSED);
             if !self.ui.colour() {
                 table.force_no_tty();
             }
             self.ui.result(&format!("\n{table}"));
         }
+        for (idle, binary) in &self.idle {
+            self.ui.result(&idle_text(idle, binary.as_deref()));
+        }
     }
+
+    /// Writes everything to where the project keeps it.
+    pub(super) fn write(&self) -> anyhow::Result<()> {
+        let path = workspace::root().join("crates/trailsift/BENCHMARKS.md");
+        std::fs::write(&path, self.markdown())
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        self.ui.note(&format!("The table is in {}.", workspace::shown(&path)));
+        Ok(())
+    }
+
+    fn markdown(&self) -> String {
+        let arguments: Vec<String> = std::env::args().skip(1).collect();
+        let mut table = table(&self.rows);
+        table.load_style(presets::ASCII_MARKDOWN);
+        table.force_no_tty();
+        let mut text = format!(
+            "# What a file costs\n\n{}. Written by `cargo xtask {}`.\n\n{table}\n\n",
+            self.machine,
+            arguments.join(" "),
+        );
+        for (idle, binary) in &self.idle {
+            text.push_str(&idle_text(idle, binary.as_deref()));
+            text.push_str("\n\n");
+        }
+        text.push_str(NOTES);
+        text
+    }
+}
+
+const NOTES: &str = "\
+The real program, built for release, against S3, SQS and an HTTP collector in memory, over plain
+HTTP on loopback, on the same machine. The best of the rounds by CPU time. Every event was compared
+with the known answer.
+
+- **CPU**: of the trailsift processes alone, from the first message to the last delete; their start
+  and end do not count. **in kernel**: the part of it that is the kernel's, most of it the network.
+- **MB/CPU-s**: inflated bytes per second of CPU. **libdeflate**: bare inflation of the same files
+  on one core, in the same run. **ratio**: the one by the other.
+- **files/s** is what this machine's cores allow, which S3, SQS and the collector share.
+- **peak**, **idle**: resident memory at most, and before the first message.
+- **GET**, **receive**, **delete**, **extend**: requests per file.
+- TLS is not in it.
+";
+
+fn idle_text(idle: &Idle, binary: Option<&str>) -> String {
+    format!(
+        "Idle{}: {} requests within {} s, {:.1} ms of CPU, {:.0} MiB resident.",
+        binary.map(|binary| format!(" ({binary})")).unwrap_or_default(),
+        idle.counts.requests(),
+        idle.window.as_secs(),
+        idle.cpu.total.as_secs_f64() * 1e3,
+        idle.resident as f64 / f64::from(1 << 20),
+    )
+}
+
+fn idle_json(idle: &Idle, binary: Option<&str>) -> Value {
+    json!({
+        "scenario": "idle",
+        "binary": binary,
+        "seconds": idle.window.as_secs_f64(),
+        "cpu_seconds": idle.cpu.total.as_secs_f64(),
+        "idle_rss_bytes": idle.resident,
+        "requests": idle.counts.requests(),
+        "receives": idle.counts.receive,
+    })
 }
 
 fn table(rows: &[Row]) -> Table {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_FULL_CONDENSED);
     table.set_header(HEADER);
     for row in rows {
         table.add_row(row.cells());
@@ -188,3 +282,6 @@ fn table(rows: &[Row]) -> Table {
     }
     table
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,28 +3,25 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use rustix::process::{Pid, Signal, kill_process};
 use trailsift_core::Queue as _;
 use trailsift_stub::{Checksum, Collector, Counts, Stub, notification};
 use trailsift_testkit::MemoryQueue;
 
 use super::Options;
-use super::config::{self, BUCKET, Places};
+use super::config::{BUCKET, Places};
 use super::corpus::Corpus;
 use super::proc::{Cpu, Memory, own_threads};
+use super::profile::Profile;
+use super::replica::{self, LOOK, Replica};
 use super::scenario::Scenario;
 use super::tally::{Difference, Tally};
-use crate::process::{Running, into_log};
 use crate::ui::{Step, Ui};
 use crate::workspace;
 
-/// How long a process may take to ask for its first messages.
-const STARTING: Duration = Duration::from_secs(30);
 /// Without any progress for so long, something is stuck.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// What a process still does after its last delete belongs to its work.
 const AFTERMATH: Duration = Duration::from_millis(250);
-const LOOK: Duration = Duration::from_millis(50);
 
 /// One round to run.
 pub(super) struct Setting<'a> {
@@ -70,21 +67,24 @@ pub(super) async fn run(ui: &Ui, setting: &Setting<'_>) -> anyhow::Result<Figure
     let collector = Collector::start(move |line| lock(&told).add(line))?;
 
     let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
+    let (endpoint, collector_url) = (stub.endpoint(), collector.url());
+    let places = Places { endpoint: &endpoint, queue_url: &queue_url, collector: &collector_url };
     let mut replicas = Vec::new();
     for number in 0..options.replicas {
         let folder = folder.path().join(format!("replica-{number}"));
-        let (endpoint, collector) = (stub.endpoint(), collector.url());
-        let places = Places { endpoint: &endpoint, queue_url: &queue_url, collector: &collector };
-        let path = config::write(&folder, scenario, &places)?;
-        replicas.push(Replica::start(setting.binary, &path, &folder)?);
+        replicas.push(Replica::start(setting.binary, &folder, scenario, &places)?);
     }
-    waiting(&mut replicas, &stub).await?;
+    replica::started(&mut replicas, &stub).await?;
 
     let idle = memory(&replicas)?.iter().map(|memory| memory.resident).max().unwrap_or_default();
     let step = ui.counted(
         &format!("{}: round {} of {}", scenario.name, setting.number, options.rounds),
         corpus.files.len() as u64,
     );
+    let profile = match options.profile && setting.number == 1 {
+        true => Some(profile(setting, &replicas).await?),
+        false => None,
+    };
     let (counts, stub_cpu) = (stub.counts(), own_threads("trailsift-stub"));
     let (cpu, started) = (cpu(&replicas)?, Instant::now());
     for body in bodies {
@@ -101,6 +101,10 @@ pub(super) async fn run(ui: &Ui, setting: &Setting<'_>) -> anyhow::Result<Figure
         delivered: lock(&tally).lines(),
         stub: own_threads("trailsift-stub").saturating_sub(stub_cpu),
     };
+    if let Some(profile) = profile {
+        let data = workspace::shown(&profile.end().await?);
+        ui.note(&format!("    a profile: perf report --no-children -i {data}"));
+    }
     for replica in &mut replicas {
         replica.stop().await?;
     }
@@ -121,6 +125,12 @@ pub(super) async fn run(ui: &Ui, setting: &Setting<'_>) -> anyhow::Result<Figure
     Ok(figures)
 }
 
+async fn profile(setting: &Setting<'_>, replicas: &[Replica]) -> anyhow::Result<Profile> {
+    let pids: Vec<u32> = replicas.iter().map(|replica| replica.pid).collect();
+    let binary = setting.binary.file_name().unwrap_or_default().to_string_lossy();
+    Profile::attach(&format!("{}-{binary}", setting.scenario.name), &pids).await
+}
+
 fn lock(tally: &Mutex<Tally>) -> std::sync::MutexGuard<'_, Tally> {
     tally.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -131,24 +141,6 @@ fn cpu(replicas: &[Replica]) -> anyhow::Result<Cpu> {
 
 fn memory(replicas: &[Replica]) -> anyhow::Result<Vec<Memory>> {
     replicas.iter().map(|replica| Memory::of(replica.pid)).collect()
-}
-
-/// Waits until every process asks for messages: then it has started.
-async fn waiting(replicas: &mut [Replica], stub: &Stub) -> anyhow::Result<()> {
-    let started = Instant::now();
-    while stub.counts().receive < replicas.len() as u64 {
-        for replica in replicas.iter_mut() {
-            replica.is_alive()?;
-        }
-        if started.elapsed() > STARTING {
-            let words = replicas.first().map(Replica::last_words).unwrap_or_default();
-            bail!("trailsift did not ask for messages within {STARTING:?}:\n{words}");
-        }
-        tokio::time::sleep(LOOK).await;
-    }
-    // The other connections, the admin page and the rest of the start.
-    tokio::time::sleep(AFTERMATH).await;
-    Ok(())
 }
 
 /// Waits until the queue is empty, and answers how long that took.
@@ -182,45 +174,5 @@ async fn drained(
     tokio::select! {
         () = queue.until_empty() => Ok(started.elapsed()),
         failed = follow => failed,
-    }
-}
-
-/// A running process of the program.
-struct Replica {
-    running: Running,
-    pid: u32,
-    log: std::path::PathBuf,
-}
-
-impl Replica {
-    fn start(binary: &Path, config: &Path, folder: &Path) -> anyhow::Result<Self> {
-        let log = folder.join("trailsift.log");
-        let (out, err) = into_log(&log)?;
-        let running = Running::spawn(config::command(binary, config).stdout(out).stderr(err))?;
-        let pid = running.id().context("trailsift ended at once")?;
-        Ok(Self { running, pid, log })
-    }
-
-    fn is_alive(&mut self) -> anyhow::Result<()> {
-        match self.running.ended()? {
-            None => Ok(()),
-            Some(status) => bail!("trailsift ended by itself ({status}):\n{}", self.last_words()),
-        }
-    }
-
-    fn last_words(&self) -> String {
-        workspace::tail(&self.log, 20)
-    }
-
-    /// Ends it as an orchestrator does.
-    async fn stop(&mut self) -> anyhow::Result<()> {
-        let pid = Pid::from_raw(i32::try_from(self.pid)?).context("no process id")?;
-        kill_process(pid, Signal::TERM).context("cannot stop trailsift")?;
-        let ended = tokio::time::timeout(PATIENCE, self.running.wait());
-        let status = ended.await.context("trailsift does not stop")??;
-        if !status.success() {
-            bail!("trailsift ended with {status}:\n{}", self.last_words());
-        }
-        Ok(())
     }
 }

@@ -16,7 +16,8 @@ pub(super) struct Scenario {
     pub(super) hash_objects: bool,
 }
 
-const SMALL: Scenario = Scenario {
+/// Where the requests cost more than the data.
+pub(super) const SMALL: Scenario = Scenario {
     name: "small",
     files: 3_000,
     records: 30,
