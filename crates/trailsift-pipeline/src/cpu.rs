@@ -1,11 +1,20 @@
 use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
+use tokio::time::sleep;
 use trailsift_trail::Scratch;
+
+use crate::budget::Budget;
 
 /// What a simulation inflates at once, in bytes.
 const INLINE: usize = 1 << 20;
+/// After how long without work the cores keep nothing any more.
+const IDLE: Duration = Duration::from_secs(10);
+/// How many inflated bytes a brief job may see: a tenth of a millisecond's work, or two.
+pub(crate) const BRIEF_BYTES: usize = 128 << 10;
 
 /// Where work that keeps a core busy runs: never on the threads that drive the network.
 #[derive(Clone, Debug)]
@@ -20,8 +29,19 @@ pub enum Cpu {
 #[derive(Clone, Debug)]
 pub struct Pool {
     cores: Arc<Semaphore>,
-    scratches: Arc<Mutex<Vec<Scratch>>>,
+    scratches: Arc<Scratches>,
     one_shot_bytes: usize,
+}
+
+/// What is kept from one job to the next.
+#[derive(Debug, Default)]
+struct Scratches {
+    /// One for each core at most.
+    kept: Mutex<Vec<Scratch>>,
+    /// One for each thread that ever did a brief job at the same time as others, small ones.
+    brief: Mutex<Vec<Scratch>>,
+    /// How many jobs there were so far.
+    jobs: AtomicU64,
 }
 
 impl Pool {
@@ -30,26 +50,56 @@ impl Pool {
         Self { cores, scratches: Arc::default(), one_shot_bytes }
     }
 
-    fn scratches(&self) -> MutexGuard<'_, Vec<Scratch>> {
-        self.scratches.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Does one job with the scratch of a core that is free. One that panics loses its scratch.
     fn work<T>(&self, job: impl FnOnce(&mut Scratch) -> T) -> T {
-        let mut scratch =
-            self.scratches().pop().unwrap_or_else(|| Scratch::new(self.one_shot_bytes));
-        let result = job(&mut scratch);
-        self.scratches().push(scratch);
-        result
+        self.scratches.jobs.fetch_add(1, Ordering::Relaxed);
+        with_one_of(&self.scratches.kept, self.one_shot_bytes, job)
     }
 }
 
+fn with_one_of<T>(
+    scratches: &Mutex<Vec<Scratch>>,
+    limit: usize,
+    job: impl FnOnce(&mut Scratch) -> T,
+) -> T {
+    let mut scratch = lock(scratches).pop().unwrap_or_else(|| Scratch::new(limit));
+    let result = job(&mut scratch);
+    lock(scratches).push(scratch);
+    result
+}
+
+fn lock(scratches: &Mutex<Vec<Scratch>>) -> MutexGuard<'_, Vec<Scratch>> {
+    scratches.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Cpu {
-    /// A pool as wide as the machine. Each core keeps what it takes to inflate objects of up to
-    /// `one_shot_bytes` at once.
-    pub fn per_core(one_shot_bytes: usize) -> Self {
+    /// A pool as wide as the machine. Each core keeps what it takes to inflate an object at once:
+    /// the [`Budget`]'s part of `memory` bytes.
+    pub fn per_core(memory: usize) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Self::Pool(Pool::new(cores, one_shot_bytes))
+        Self::Pool(Pool::new(cores, Budget::one_shot_bytes(memory, cores)))
+    }
+
+    /// Runs work that is over in a fraction of a millisecond here and now: [`BRIEF_BYTES`] inflated
+    /// at most.
+    pub(crate) fn run_briefly<T>(&self, work: impl FnOnce(&mut Scratch) -> T) -> T {
+        match self {
+            Self::Inline => work(&mut Scratch::new(BRIEF_BYTES)),
+            Self::Pool(pool) => with_one_of(&pool.scratches.brief, BRIEF_BYTES, work),
+        }
+    }
+
+    /// Gives back what the cores keep whenever there was nothing to do for a while. Never returns.
+    pub(crate) async fn tidy(self) {
+        let Self::Pool(pool) = self else { return std::future::pending().await };
+        let mut seen = 0;
+        loop {
+            sleep(IDLE).await;
+            let jobs = pool.scratches.jobs.load(Ordering::Relaxed);
+            if jobs == std::mem::replace(&mut seen, jobs) {
+                lock(&pool.scratches.kept).clear();
+            }
+        }
     }
 
     /// Runs `work` and returns its result. A panic in `work` goes on in the caller.
@@ -120,6 +170,24 @@ mod tests {
         let mut results = jobs.join_all().await;
         results.sort_unstable();
         assert_eq!((results, cores.available_permits()), (vec![0, 1, 2, 3], 2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_the_cores_keep_goes_when_there_was_nothing_to_do_for_a_while() {
+        let pool = Pool::new(1, 1 << 20);
+        let kept = Arc::clone(&pool.scratches);
+        let kept = || lock(&kept.kept).len();
+        let cpu = Cpu::Pool(pool.clone());
+        let mut tidying = std::pin::pin!(cpu.tidy());
+        assert!(futures::poll!(&mut tidying).is_pending());
+        for (works, left) in [(true, 1), (true, 1), (false, 0), (false, 0), (true, 1)] {
+            if works {
+                pool.work(|_| ());
+            }
+            tokio::time::advance(IDLE).await;
+            assert!(futures::poll!(&mut tidying).is_pending());
+            assert_eq!(kept(), left, "{works}");
+        }
     }
 
     #[tokio::test]

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures::StreamExt as _;
 use tokio::time::{Instant, sleep, timeout_at};
 use trailsift_core::{Body, LogFile, ObjectStore, Resume, StoreError};
@@ -66,8 +66,35 @@ impl<'a> Reading<'a> {
         })
     }
 
-    /// The next bytes, about `wanted` of them unless the object ends; `None` at its end.
-    pub(crate) async fn next(&mut self, wanted: usize) -> Result<Option<Vec<Bytes>>, StoreError> {
+    /// The object from its start to its end, if it has no more than `size` bytes; as it came in
+    /// chunks of about `chunk`, but in one piece of memory, which is then no larger than it is.
+    pub(crate) async fn whole(
+        &mut self,
+        size: usize,
+        chunk: usize,
+    ) -> Result<Vec<Bytes>, StoreError> {
+        let mut joined = BytesMut::with_capacity(size);
+        let mut beyond = Vec::new();
+        // One byte beyond it says that it is larger than was said.
+        while !self.ended && joined.len() + beyond.len() <= size {
+            for part in self.next(chunk).await? {
+                if part.len() <= size - joined.len() && beyond.is_empty() {
+                    joined.extend_from_slice(&part);
+                } else {
+                    beyond.push(part);
+                }
+            }
+        }
+        Ok([joined.freeze()].into_iter().chain(beyond).collect())
+    }
+
+    /// Whether the object came to its end: there are no further bytes.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// The next bytes, about `wanted` of them unless the object ends; none at its end.
+    pub(crate) async fn next(&mut self, wanted: usize) -> Result<Vec<Bytes>, StoreError> {
         let mut parts = Vec::new();
         let mut length = 0;
         let mut fill_by = Instant::now() + FILL;
@@ -98,7 +125,7 @@ impl<'a> Reading<'a> {
                 }
             }
         }
-        Ok((!parts.is_empty()).then_some(parts))
+        Ok(parts)
     }
 
     /// Reads what is left and gives it to nobody, for the sake of the checksum that the store compares

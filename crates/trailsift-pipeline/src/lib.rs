@@ -18,11 +18,13 @@ mod notes;
 mod object;
 mod obligation;
 mod parked;
+mod pass;
 mod patience;
 mod quarantine;
 mod service;
 mod turns;
 mod watched;
+mod wholes;
 mod worker;
 
 pub use admission::{AllowedBucket, AllowedKeys};

@@ -1,29 +1,22 @@
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use bytes::Bytes;
 use trailsift_core::{
     Disposition, Known, LogFile, ObjectId, Reason, Revision, Settlement, Source, StoreError,
 };
-use trailsift_trail::{
-    Counts, Found, NotifiedObject, ObjectFault, Progress, SiftLimits, Sifter, Traits, event_time,
-};
+use trailsift_trail::{Counts, NotifiedObject};
 
 use crate::admission::{Admission, admit};
 use crate::backoff::full_jitter;
-use crate::bad_records::BadRecords;
-use crate::dispatcher::{Origin, Provenance, Undelivered, chain, parcel_of};
-use crate::fetcher::Reading;
+use crate::dispatcher::{Origin, Undelivered, chain, parcel_of};
 use crate::notes::warn_of_refused;
+use crate::pass::{Broken, Read};
 use crate::quarantine::Parcel;
 use crate::service::Lane;
 
 /// How often a missing object is asked for: a notification can overtake nothing, but a version can
 /// be replicated late.
 const MISSING_ATTEMPTS: u32 = 3;
-/// How often a read starts anew because the object was overwritten meanwhile.
-const RESTARTS: u32 = 3;
 /// The longest wait before a message whose object failed comes again.
 const LONGEST_WAIT: Duration = Duration::from_secs(5 * 60);
 /// The least wait after a refusal: somebody has to change a policy, and all attempts must not be
@@ -47,39 +40,6 @@ pub(crate) enum Outcome {
     Quarantined(Reason),
     /// Not settled: the message must come again, not before this long.
     Retry { after: Duration, error: String, fatal: bool },
-}
-
-/// Why a read ended without settling the object.
-enum Broken {
-    /// The ledger says of what answered that nothing of it is owed to anybody.
-    Duplicate,
-    Store(StoreError),
-    Undelivered(Undelivered),
-}
-
-/// A read that came to its end.
-struct Read {
-    counts: Counts,
-    fault: Option<ObjectFault>,
-    sha256: Option<[u8; 32]>,
-    traits: Traits,
-    times: Times,
-    from: Provenance,
-}
-
-/// From when to when the selected records of an object are, by their own `eventTime`.
-#[derive(Default)]
-struct Times(Option<(SystemTime, SystemTime)>);
-
-impl Times {
-    fn note(&mut self, found: &[Found]) {
-        for found in found {
-            let Found::Record(record) = found else { continue };
-            let Some(time) = event_time(&record.bytes) else { continue };
-            let (first, last) = self.0.unwrap_or((time, time));
-            self.0 = Some((first.min(time), last.max(time)));
-        }
-    }
 }
 
 impl Lane {
@@ -142,7 +102,7 @@ impl Lane {
         outcome
     }
 
-    fn object_id(&self, file: &LogFile, revision: Option<Revision>) -> Option<ObjectId> {
+    pub(crate) fn object_id(&self, file: &LogFile, revision: Option<Revision>) -> Option<ObjectId> {
         Some(ObjectId {
             account: self.account.name.clone(),
             bucket: file.bucket.clone(),
@@ -151,13 +111,13 @@ impl Lane {
         })
     }
 
-    async fn recall(&self, id: Option<ObjectId>) -> Option<(ObjectId, Known)> {
+    pub(crate) async fn recall(&self, id: Option<ObjectId>) -> Option<(ObjectId, Known)> {
         let id = id?;
         let known = self.shared.dispatcher.books.recall(&id).await;
         Some((id, known))
     }
 
-    fn is_done(&self, known: &Known) -> bool {
+    pub(crate) fn is_done(&self, known: &Known) -> bool {
         self.shared.dispatcher.owes_nothing(known)
     }
 
@@ -182,8 +142,8 @@ impl Lane {
             seen: read.counts.seen,
             selected: read.counts.selected,
             quarantined: read.counts.quarantined,
-            first_event: read.times.0.map(|(first, _)| first),
-            last_event: read.times.0.map(|(_, last)| last),
+            first_event: read.times.first(),
+            last_event: read.times.last(),
             settled_at: self.shared.clock.now(),
         };
         self.shared.dispatcher.books.settled(id, &settlement).await;
@@ -254,161 +214,7 @@ impl Lane {
         Outcome::Retry { after, error, fatal: false }
     }
 
-    async fn read(
-        &self,
-        file: &LogFile,
-        notified: Option<(ObjectId, Known)>,
-        origin: Origin<'_>,
-    ) -> Result<Read, Broken> {
-        let mut restarts = 0;
-        loop {
-            let mut released = false;
-            match self.read_once(file, notified.as_ref(), origin, &mut released).await {
-                Err(Broken::Store(StoreError::Changed(_))) if !released && restarts < RESTARTS => {
-                    restarts += 1;
-                    tracing::info!(%file, "the object changed while it was read: reading it anew");
-                }
-                other => return other,
-            }
-        }
-    }
-
-    /// One pass over the object. `released` tells whether records left before the end was verified.
-    async fn read_once(
-        &self,
-        file: &LogFile,
-        notified: Option<&(ObjectId, Known)>,
-        origin: Origin<'_>,
-        released: &mut bool,
-    ) -> Result<Read, Broken> {
-        let shared = &self.shared;
-        let mut reading = Reading::open(&*self.account.store, file, &shared.metrics)
-            .await
-            .map_err(Broken::Store)?;
-        let source = self.source(file, reading.etag.clone(), reading.version_id.clone());
-        let from = self.provenance(file, source, notified).await;
-        if self.is_done(&from.known) {
-            return Err(Broken::Duplicate);
-        }
-        if let Some(size) = reading.size.filter(|size| *size > shared.settings.max_inflated) {
-            let detail = format!("the object's {size} bytes exceed max_inflated before inflation");
-            let fault = ObjectFault { reason: Reason::TooLarge, detail, data: Bytes::new() };
-            let (counts, times) = (Counts::default(), Times::default());
-            let (traits, fault) = (Traits::default(), Some(fault));
-            return Ok(Read { counts, fault, sha256: None, traits, times, from });
-        }
-        let limits = SiftLimits {
-            max_inflated: shared.settings.max_inflated,
-            max_record: shared.settings.max_record,
-            max_held: shared.budget.held_bytes,
-        };
-        let mut sifter = Sifter::new(limits, self.judge.clone())
-            .with_key(&file.key)
-            .with_multi_member(shared.settings.multi_member);
-        if shared.settings.hash_objects {
-            sifter = sifter.with_sha256();
-        }
-        let mut counted = Counts::default();
-        let mut bad = BadRecords::default();
-        let mut times = Times::default();
-        loop {
-            let parts = reading.next(shared.budget.chunk_bytes).await.map_err(Broken::Store)?;
-            let mut parts = Some(parts);
-            let progress = loop {
-                let fed = parts.take();
-                let step;
-                (sifter, step) = shared
-                    .cpu
-                    .run(move |scratch| {
-                        match fed {
-                            Some(Some(parts)) => {
-                                parts.into_iter().for_each(|part| sifter.feed(part))
-                            }
-                            Some(None) => sifter.end(),
-                            None => {}
-                        }
-                        let step = sifter.run(scratch);
-                        (sifter, step)
-                    })
-                    .await;
-                self.count_bytes(&mut counted, sifter.counts());
-                if !matches!(step, Ok(Progress::Full)) {
-                    break step;
-                }
-                *released = true;
-                let found = bad.limit(sifter.take());
-                times.note(&found);
-                self.deliver(found, &from, origin).await?;
-            };
-            let fault = match progress {
-                Ok(Progress::Done) => None,
-                Err(fault) => {
-                    // Before the object is blamed: these may not be its bytes.
-                    reading.vouch().await.map_err(Broken::Store)?;
-                    Some(fault)
-                }
-                Ok(Progress::NeedInput | Progress::Full) => continue,
-            };
-            let found = bad.limit(sifter.take());
-            times.note(&found);
-            self.deliver(found, &from, origin).await?;
-            let fault = match (fault, bad.fault()) {
-                (Some(fault), Some(more)) => {
-                    let detail = format!("{}; {}", fault.detail, more.detail);
-                    Some(ObjectFault { detail, ..fault })
-                }
-                (fault, more) => fault.or(more),
-            };
-            let (counts, sha256) = (sifter.counts(), sifter.sha256());
-            let traits = sifter.traits();
-            return Ok(Read { counts, fault, sha256, traits, times, from });
-        }
-    }
-
-    async fn deliver(
-        &self,
-        found: Vec<Found>,
-        from: &Provenance,
-        origin: Origin<'_>,
-    ) -> Result<(), Broken> {
-        if found.is_empty() {
-            return Ok(());
-        }
-        let delivered = self.shared.dispatcher.deliver(found, from, origin).await;
-        delivered.map_err(Broken::Undelivered)
-    }
-
-    /// What is known of the revision that answered. It need not be the notified one.
-    async fn provenance(
-        &self,
-        file: &LogFile,
-        source: Arc<Source>,
-        notified: Option<&(ObjectId, Known)>,
-    ) -> Provenance {
-        let revision = Revision::of(source.version_id.as_deref(), source.etag.as_deref());
-        let id = self.object_id(file, revision);
-        let recalled = match notified {
-            Some((notified, known)) if id.as_ref() == Some(notified) => {
-                Some((notified.clone(), known.clone()))
-            }
-            _ => self.recall(id).await,
-        };
-        let (id, known) = recalled.unzip();
-        let known = known.unwrap_or_default();
-        Provenance { source, id, known, reading: self.reading() }
-    }
-
-    /// Tells what this configuration and version find in an object from what others would.
-    fn reading(&self) -> u64 {
-        let settings = &self.shared.settings;
-        let mut hasher = DefaultHasher::new();
-        env!("CARGO_PKG_VERSION").hash(&mut hasher);
-        self.account.selection.digest().hash(&mut hasher);
-        (settings.max_record, settings.max_inflated, settings.multi_member).hash(&mut hasher);
-        hasher.finish()
-    }
-
-    fn source(
+    pub(crate) fn source(
         &self,
         file: &LogFile,
         etag: Option<String>,
@@ -431,14 +237,6 @@ impl Lane {
             version_id: object.version_id.clone(),
             etag: None,
         }
-    }
-
-    fn count_bytes(&self, before: &mut Counts, now: Counts) {
-        let account = self.account.name.as_str();
-        let bytes = &self.shared.metrics.bytes;
-        bytes.with_label_values(&[account, "compressed"]).inc_by(now.stored - before.stored);
-        bytes.with_label_values(&[account, "inflated"]).inc_by(now.inflated - before.inflated);
-        *before = now;
     }
 
     fn count_records(&self, counts: &Counts) {

@@ -25,9 +25,11 @@ use crate::lease::InFlight;
 use crate::listener::listen;
 use crate::metrics::PipelineMetrics;
 use crate::parked::Parked;
+use crate::pass::reading_of;
 use crate::quarantine::Quarantine;
 use crate::turns::Turns;
 use crate::watched::watched;
+use crate::wholes::Wholes;
 
 /// How often each required sink is asked whether it is well. Decides readiness alone.
 const SINK_CHECK_INTERVAL: Duration = Duration::from_secs(30);
@@ -159,6 +161,9 @@ pub(crate) struct Lane {
     pub(crate) health: Arc<AccountHealth>,
     pub(crate) acker: Acker,
     pub(crate) judge: Judge,
+    /// What tells progress that was made under this configuration from other progress.
+    pub(crate) reading: u64,
+    pub(crate) wholes: Wholes,
     pub(crate) in_flight: InFlight,
     pub(crate) turns: Turns<LogFile>,
     pub(crate) object_attempts: Attempts<LogFile>,
@@ -216,6 +221,7 @@ impl Service {
         }
         drop(reached);
         let mut checks = JoinSet::new();
+        checks.spawn(shared.cpu.clone().tidy());
         for sink in watched_sinks(&shared.dispatcher) {
             checks.spawn(watch_sink(sink, shared.health.clone()));
         }
@@ -389,12 +395,15 @@ async fn run_account(
     let health = Arc::new(shared.health.of_account(&name));
     let (acker, acking) = Acker::new(Arc::clone(&account.queue), Arc::clone(&health));
     let judge = Judge::new(Arc::clone(&account.selection));
+    let reading = reading_of(&*account.selection, &shared.settings);
     let lane = Arc::new(Lane {
         account,
         shared: Arc::clone(&shared),
         health,
         acker,
         judge,
+        reading,
+        wholes: Wholes::new(&shared.budget),
         in_flight: InFlight::default(),
         turns: Turns::default(),
         object_attempts: Attempts::default(),

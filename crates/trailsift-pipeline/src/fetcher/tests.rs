@@ -26,7 +26,8 @@ async fn what_the_bytes_go_through_between_two_reads_is_not_counted_against_the_
     store.fault("b", "k", StoreFault::Drip { bytes: 64 << 10, every: SECOND });
     let mut reading = Reading::open(&store, &file, &metrics).await.expect("it opens");
     let mut length = 0;
-    while let Some(parts) = reading.next(CHUNK).await.expect("no fault") {
+    while !reading.is_ended() {
+        let parts = reading.next(CHUNK).await.expect("no fault");
         length += parts.iter().map(Bytes::len).sum::<usize>();
         // A sink takes its time, longer than any deadline of a body.
         sleep(3600 * SECOND).await;
@@ -43,8 +44,8 @@ async fn an_object_past_its_deadline_is_not_resumed() {
     let begun = Instant::now();
     let error = loop {
         match reading.next(CHUNK).await {
-            Ok(Some(_)) => {}
-            Ok(None) => panic!("64 KiB in 14 s take 7,168 s, and 2,648 are granted"),
+            Ok(parts) if !parts.is_empty() => {}
+            Ok(_) => panic!("64 KiB in 14 s take 7,168 s, and 2,648 are granted"),
             Err(error) => break error,
         }
     };
@@ -52,4 +53,31 @@ async fn an_object_past_its_deadline_is_not_resumed() {
     // The 59th drop came after 826 s and had earned 4 s each: 836 are granted, not the next one's 840.
     assert_eq!(begun.elapsed(), 836 * SECOND);
     assert_eq!((metrics.ports.body_timeouts.get(), store.requests().len()), (1, 1));
+}
+
+#[tokio::test]
+async fn an_object_that_is_read_whole_comes_in_one_piece_with_its_end() {
+    let (metrics, file) = (metrics(), file());
+    for size in [CHUNK + 1, 2 * CHUNK, 3 * CHUNK + 7] {
+        let store = store(size);
+        let mut reading = Reading::open(&store, &file, &metrics).await.expect("it opens");
+        let parts = reading.whole(size, CHUNK).await.expect("no fault");
+        assert_eq!(parts.iter().map(Bytes::len).collect::<Vec<_>>(), [size]);
+        assert!(reading.is_ended());
+    }
+}
+
+#[tokio::test]
+async fn an_object_that_is_larger_than_it_said_is_not_read_on_and_on() {
+    let (store, metrics, file) = (store(16 * CHUNK), metrics(), file());
+    let mut reading = Reading::open(&store, &file, &metrics).await.expect("it opens");
+    let mut length = 0;
+    let parts = reading.whole(CHUNK + 1, CHUNK).await.expect("no fault");
+    length += parts.iter().map(Bytes::len).sum::<usize>();
+    assert!(length <= 4 * CHUNK && !reading.is_ended(), "{length}");
+    while !reading.is_ended() {
+        length +=
+            reading.next(CHUNK).await.expect("no fault").iter().map(Bytes::len).sum::<usize>();
+    }
+    assert_eq!(length, 16 * CHUNK);
 }

@@ -290,7 +290,7 @@ async fn no_more_messages_are_received_than_workers_are_free() {
 async fn a_file_that_selects_more_than_its_share_leaves_in_parts() {
     let mut rig = Rig::new();
     rig.settings.max_record = 4096;
-    rig.settings.memory = 8 * (1 << 20) + 8 * 3 * 4096;
+    rig.settings.memory = 4 * (8 * (1 << 20) + 8 * 3 * 4096) / 3;
     let records: Vec<_> = (0..2000).map(|n| selected(&n.to_string())).collect();
     rig.deliver("one", &records.iter().map(String::as_str).collect::<Vec<_>>());
     let totals = rig.run_until_empty().await;

@@ -176,7 +176,7 @@ async fn after_a_partial_failure_only_the_rest_is_sent_again() {
 async fn of_a_file_released_in_parts_only_the_missing_parts_are_sent_again() {
     let mut rig = Rig::new();
     rig.settings.max_record = 4096;
-    rig.settings.memory = 8 * (1 << 20) + 8 * 3 * 4096;
+    rig.settings.memory = 4 * (8 * (1 << 20) + 8 * 3 * 4096) / 3;
     let records: Vec<_> = (0..200).map(|n| selected(&format!("{n:0>200}"))).collect();
     let texts: Vec<_> = records.iter().map(String::as_str).collect();
     let (mut writes, mut failed) = (0, false);

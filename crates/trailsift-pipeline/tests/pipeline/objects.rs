@@ -209,13 +209,13 @@ async fn a_body_that_is_slow_but_not_dripping_is_read_to_its_end() {
 async fn a_file_that_was_released_in_part_is_not_begun_anew_within_one_delivery() {
     let mut rig = Rig::new();
     rig.settings.max_record = 4096;
-    rig.settings.memory = 8 * (1 << 20) + 8 * 3 * 4096;
+    rig.settings.memory = 4 * (8 * (1 << 20) + 8 * 3 * 4096) / 3;
     let file = key("large");
-    let old: Vec<_> = (0..6000).map(|n| selected(&format!("old-{n}"))).collect();
-    let new: Vec<_> = (0..6000).map(|n| selected(&format!("new-{n}"))).collect();
+    let old: Vec<_> = (0..15_000).map(|n| selected(&format!("old-{n}"))).collect();
+    let new: Vec<_> = (0..15_000).map(|n| selected(&format!("new-{n}"))).collect();
     let plain = |records: &[String]| format!(r#"{{"Records":[{}]}}"#, records.join(","));
     rig.store.put(BUCKET, &file, plain(&old));
-    // Beyond the first 512 KiB, of which most is delivered when the body stalls.
+    // Too large to be read whole. Beyond the first 512 KiB, of which most is delivered when the body stalls.
     rig.store.fault(BUCKET, &file, StoreFault::StallAfter(600 << 10));
     rig.queue.send(notification(&[&file]));
     let running = rig.start();

@@ -103,7 +103,7 @@ impl Setup {
         };
         let settings = match tiny {
             // The share of a worker is then the least that one can do with.
-            true => Settings { memory: workers * 1_050_600, ..settings },
+            true => Settings { memory: workers * 1_050_600 * 4 / 3, ..settings },
             false => settings,
         };
         let mut decoration = dice.one_in(2).then(|| decoration(dice));

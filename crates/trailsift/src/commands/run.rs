@@ -88,7 +88,7 @@ async fn serve(config: &Config, until_empty: bool) -> anyhow::Result<Exit> {
         quarantine,
         wiring::settings(&config.service, until_empty),
         Surroundings {
-            cpu: Cpu::per_core(16 << 20),
+            cpu: Cpu::per_core(wiring::bytes(config.service.memory)),
             clock,
             ledger: ledger.clone(),
             metrics: metrics.clone(),

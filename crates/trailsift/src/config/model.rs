@@ -61,10 +61,10 @@ impl Service {
         self.data_dir.join("ledger")
     }
 
-    /// What one worker must be able to hold, in bytes.
+    /// The least of `memory` that one worker takes, in bytes.
     pub fn memory_per_worker(&self) -> u64 {
         let max_record = usize::try_from(self.max_record.bytes()).unwrap_or(usize::MAX / 4);
-        Budget::least_share(max_record) as u64
+        Budget::least_memory(max_record) as u64
     }
 
     /// How many workers the memory budget feeds: [`Service::workers`], or fewer.

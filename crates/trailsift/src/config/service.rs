@@ -88,7 +88,7 @@ fn judge_limits(section: &Section<'_, '_>, service: &Service) {
         findings.error(
             section.place,
             format!("`service.memory` ({}) feeds not even one worker", service.memory),
-            format!("a worker needs twice max_record and 1MiB: {each}"),
+            format!("with this max_record a worker needs {each}"),
         );
     } else if service.affordable_workers() < service.workers {
         let fed = service.affordable_workers();
@@ -99,7 +99,7 @@ fn judge_limits(section: &Section<'_, '_>, service: &Service) {
                 service.memory, service.workers
             ),
             format!(
-                "a worker needs twice max_record and 1MiB ({each}): raise memory or lower workers"
+                "with this max_record each worker needs {each}: raise memory or lower workers"
             ),
         );
     }

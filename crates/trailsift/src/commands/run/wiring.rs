@@ -259,6 +259,6 @@ fn bucket(bucket: &config::AllowedBucket) -> AllowedBucket {
     }
 }
 
-fn bytes(size: ByteSize) -> usize {
+pub(super) fn bytes(size: ByteSize) -> usize {
     usize::try_from(size.bytes()).unwrap_or(usize::MAX)
 }

@@ -102,11 +102,11 @@ fn each_mistake_has_one_error_with_its_remedy() {
         ),
         (
             "[service]\nmemory = \"2MiB\"\n",
-            "8:1: `service.memory` (2MiB) feeds not even one worker (a worker needs twice max_record and 1MiB: 3MiB)",
+            "8:1: `service.memory` (2MiB) feeds not even one worker (with this max_record a worker needs 4MiB)",
         ),
         (
             "[service]\nmemory = \"30MiB\"\n",
-            "8:1: `service.memory` (30MiB) feeds 10 of the 64 workers: no more will run",
+            "8:1: `service.memory` (30MiB) feeds 7 of the 64 workers: no more will run",
         ),
         (
             "[quarantine]\nsink = \"parked\"\n",

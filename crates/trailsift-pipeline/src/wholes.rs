@@ -1,0 +1,96 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+use crate::budget::Budget;
+
+/// How long an object waits for the room to be read whole. Then it is read in pieces, which takes
+/// twice the time of a core, but no room: another object's sink may be stuck, and its bytes with it.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The bytes that an account has for objects that are read whole although they are larger than what
+/// every worker has room for. An object that is sifted at once, and not in pieces, costs half.
+#[derive(Debug)]
+pub(crate) struct Wholes {
+    bytes: Arc<Semaphore>,
+    /// What a worker has room for by itself.
+    own: usize,
+    largest: usize,
+}
+
+/// The room for one object, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Room {
+    /// How large the object is, as stored.
+    pub(crate) bytes: usize,
+    _taken: OwnedSemaphorePermit,
+}
+
+impl Wholes {
+    pub(crate) fn new(budget: &Budget) -> Self {
+        let pool = budget.whole_pool_bytes.min(Semaphore::MAX_PERMITS);
+        Self {
+            bytes: Arc::new(Semaphore::new(pool)),
+            own: budget.chunk_bytes,
+            largest: budget.whole_bytes.min(pool),
+        }
+    }
+
+    /// The room for an object of this size to be read whole. `None`: it needs none, or gets none.
+    pub(crate) async fn room_for(&self, size: Option<u64>) -> Option<Room> {
+        let bytes = usize::try_from(size?).ok()?;
+        if bytes <= self.own || bytes > self.largest {
+            return None;
+        }
+        let taking = Arc::clone(&self.bytes).acquire_many_owned(u32::try_from(bytes).ok()?);
+        let taken = timeout(PATIENCE, taking).await.ok()?.ok()?;
+        Some(Room { bytes, _taken: taken })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+
+    const MIB: usize = 1 << 20;
+
+    fn wholes() -> Wholes {
+        Wholes::new(&Budget::plan(64 * MIB, 8, 2, MIB))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_object_that_finds_no_room_does_not_wait_for_long() {
+        let wholes = wholes();
+        let size = Some(2 * MIB as u64);
+        let first = wholes.room_for(size).await.expect("4 MiB are free");
+        let second = wholes.room_for(size).await.expect("2 MiB are free");
+        let asked = Instant::now();
+        assert!(wholes.room_for(size).await.is_none());
+        assert_eq!(asked.elapsed(), PATIENCE);
+        drop(first);
+        assert_eq!(wholes.room_for(size).await.expect("2 MiB are free").bytes, 2 * MIB);
+        drop(second);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_objects_between_a_workers_own_room_and_the_largest_take_any() {
+        let wholes = wholes();
+        let begun = Instant::now();
+        for (size, takes) in [
+            (0, false),
+            (512 << 10, false),
+            ((512 << 10) + 1, true),
+            (4 * MIB, true),
+            (4 * MIB + 1, false),
+            (usize::MAX, false),
+        ] {
+            assert_eq!(wholes.room_for(Some(size as u64)).await.is_some(), takes, "{size}");
+        }
+        assert!(wholes.room_for(None).await.is_none());
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+    }
+}
