@@ -5,12 +5,18 @@
 //! follows the grammar of JSON; inside an element it only follows strings and counts brackets, for
 //! what an element holds is looked at when somebody wants it.
 
+#[cfg(target_arch = "x86_64")]
+mod blocks;
+mod lanes;
 mod nested;
+#[cfg(test)]
+mod tests;
 
 use trailsift_core::Reason;
 
 use super::key::{KeyMatcher, KeyStep};
 use super::scalar::Scalar;
+use lanes::Lanes;
 use nested::{Nested, Scan};
 
 /// What the scanner came to.
@@ -74,8 +80,8 @@ enum Role {
     Document,
     /// A top-level key's.
     Member { is_records: bool },
-    /// `Records`': an element that began here.
-    Element { start: u64 },
+    /// `Records`': an element that began at [`Splitter::start`].
+    Element,
 }
 
 /// How the value goes on.
@@ -83,6 +89,15 @@ enum Role {
 enum Shape {
     Nested(Nested),
     Scalar(Scalar),
+}
+
+/// What came of a byte between values.
+enum Token {
+    /// It is not used up: a new state looks at it.
+    NotUsed,
+    Used,
+    /// A value begins with it. Only one that is cut becomes a part of the state: most are not.
+    Value(Role),
 }
 
 /// Where `Records` is.
@@ -100,13 +115,23 @@ const BYTE_ORDER_MARK: [u8; 3] = [0xEF, 0xBB, 0xBF];
 pub(super) struct Splitter {
     offset: u64,
     state: State,
+    /// Where the last element began.
+    start: u64,
     records: Records,
     has_mark: bool,
+    lanes: Lanes,
 }
 
 impl Splitter {
     pub(super) fn new() -> Self {
-        Self { offset: 0, state: State::Mark(0), records: Records::Ahead, has_mark: false }
+        Self {
+            offset: 0,
+            start: 0,
+            state: State::Mark(0),
+            records: Records::Ahead,
+            has_mark: false,
+            lanes: Lanes::detect(),
+        }
     }
 
     /// Whether the document begins with a byte order mark.
@@ -122,7 +147,7 @@ impl Splitter {
     /// Where the element began that is not yet at its end.
     pub(super) fn open_element(&self) -> Option<u64> {
         match self.state {
-            State::Inside(Role::Element { start }, _) => Some(start),
+            State::Inside(Role::Element, _) => Some(self.start),
             _ => None,
         }
     }
@@ -133,21 +158,26 @@ impl Splitter {
     /// If the document breaks a rule. Nothing may be asked of the scanner afterwards.
     pub(super) fn next(&mut self, bytes: &[u8]) -> Result<Event, SplitFault> {
         let mut rest = bytes;
+        let mut value = match self.state {
+            State::Inside(role, Shape::Nested(nested)) => {
+                Some((role, self.nested(role, nested, rest)?))
+            }
+            State::Inside(role, Shape::Scalar(scalar)) => {
+                Some((role, self.scalar(role, scalar, rest)))
+            }
+            _ => None,
+        };
         loop {
-            if let State::Inside(role, shape) = self.state {
-                let (used, done) = match shape {
-                    Shape::Nested(nested) => self.nested(role, nested, rest)?,
-                    Shape::Scalar(scalar) => self.scalar(role, scalar, rest),
-                };
+            if let Some((role, (used, end))) = value.take() {
                 self.offset += used as u64;
                 rest = &rest[used..];
-                match done {
-                    Some(kind) => {
-                        if let Some(element) = self.value_ends(role, kind)? {
-                            return Ok(element);
-                        }
+                match (role, end) {
+                    (_, None) => return Ok(Event::More),
+                    (Role::Element, Some(kind)) => {
+                        self.state = State::AfterElement;
+                        return Ok(Event::Element { start: self.start, end: self.offset, kind });
                     }
-                    None => return Ok(Event::More),
+                    (_, Some(kind)) => self.value_ends(role, kind)?,
                 }
             }
             let Some((&byte, tail)) = rest.split_first() else { return Ok(Event::More) };
@@ -157,12 +187,22 @@ impl Splitter {
                 rest = tail;
                 continue;
             }
-            if self.token(byte)? {
-                self.offset += 1;
-                rest = tail;
-                if self.records == (Records::Closed { end: self.offset }) {
-                    return Ok(Event::RecordsEnd { end: self.offset });
-                }
+            let token = self.token(byte)?;
+            if matches!(token, Token::NotUsed) {
+                continue;
+            }
+            self.offset += 1;
+            rest = tail;
+            if let Token::Value(role) = token {
+                value = Some((
+                    role,
+                    match byte {
+                        b'{' | b'[' | b'"' => self.nested(role, Nested::begin(byte), rest)?,
+                        _ => self.scalar(role, Scalar::begin(byte), rest),
+                    },
+                ));
+            } else if self.records == (Records::Closed { end: self.offset }) {
+                return Ok(Event::RecordsEnd { end: self.offset });
             }
         }
     }
@@ -184,33 +224,33 @@ impl Splitter {
         }
     }
 
-    /// Takes one byte between values. `false`: the byte is not used up, a new state looks at it.
-    fn token(&mut self, byte: u8) -> Result<bool, SplitFault> {
+    /// Takes one byte between values.
+    fn token(&mut self, byte: u8) -> Result<Token, SplitFault> {
         self.state = match (&mut self.state, byte) {
             (State::Mark(read), _) => {
                 if *read < 3 && byte == BYTE_ORDER_MARK[*read] {
                     *read += 1;
                     self.has_mark = *read == BYTE_ORDER_MARK.len();
-                    return Ok(true);
+                    return Ok(Token::Used);
                 }
                 if !matches!(*read, 0 | 3) {
                     return Err(self.unexpected(byte, "a byte order mark or {"));
                 }
                 self.state = State::Begin;
-                return Ok(false);
+                return Ok(Token::NotUsed);
             }
             (State::Begin, b'{') => State::FirstKey,
             (State::Begin, b'[' | b'"') => return Err(self.toplevel()),
             (State::Begin, _) => match Scalar::begin(byte) {
                 Scalar::Garbage => return Err(self.unexpected(byte, "{")),
-                scalar => State::Inside(Role::Document, Shape::Scalar(scalar)),
+                _ => return Ok(Token::Value(Role::Document)),
             },
             (State::FirstKey | State::AfterValue, b'}') => State::Tail,
             (State::FirstKey | State::NextKey, b'"') => State::Key(KeyMatcher::new()),
             (State::FirstKey, _) => return Err(self.unexpected(byte, "a key or }")),
             (State::NextKey, _) => return Err(self.unexpected(byte, "a key")),
             (State::Key(key), _) => match key.push(byte) {
-                KeyStep::More => return Ok(true),
+                KeyStep::More => return Ok(Token::Used),
                 KeyStep::End { is_records: true } if self.records != Records::Ahead => {
                     return Err(self.fault(
                         Reason::DuplicateRecordsKey,
@@ -229,7 +269,7 @@ impl Splitter {
             (State::Value { is_records: true }, b'{' | b'"') => return Err(self.records_type()),
             (State::Value { is_records }, _) => {
                 let role = Role::Member { is_records: *is_records };
-                State::Inside(role, self.begins(byte, "a value")?)
+                return self.begins(role, byte, "a value");
             }
             (State::AfterValue, b',') => State::NextKey,
             (State::AfterValue, _) => return Err(self.unexpected(byte, ", or }")),
@@ -238,8 +278,8 @@ impl Splitter {
                 State::AfterValue
             }
             (State::FirstElement | State::NextElement, _) => {
-                let role = Role::Element { start: self.offset };
-                State::Inside(role, self.begins(byte, "a record")?)
+                self.start = self.offset;
+                return self.begins(Role::Element, byte, "a record");
             }
             (State::AfterElement, b',') => State::NextElement,
             (State::AfterElement, _) => return Err(self.unexpected(byte, ", or ]")),
@@ -251,15 +291,14 @@ impl Splitter {
             }
             (State::Inside(..), _) => unreachable!("values are read before tokens"),
         };
-        Ok(true)
+        Ok(Token::Used)
     }
 
-    /// The shape of a value that begins with this byte.
-    fn begins(&self, byte: u8, expected: &str) -> Result<Shape, SplitFault> {
+    /// A value begins with this byte, if one can.
+    fn begins(&self, role: Role, byte: u8, expected: &str) -> Result<Token, SplitFault> {
         match byte {
-            b'{' | b'[' | b'"' => Ok(Shape::Nested(Nested::begin(byte))),
             b'}' | b']' | b',' | b':' | b'\\' => Err(self.unexpected(byte, expected)),
-            _ => Ok(Shape::Scalar(Scalar::begin(byte))),
+            _ => Ok(Token::Value(role)),
         }
     }
 
@@ -269,7 +308,7 @@ impl Splitter {
         mut nested: Nested,
         bytes: &[u8],
     ) -> Result<(usize, Option<ElementKind>), SplitFault> {
-        let (used, scan) = nested.scan(bytes);
+        let (used, scan) = self.lanes.scan(&mut nested, bytes);
         match scan {
             Scan::More => {
                 self.state = State::Inside(role, Shape::Nested(nested));
@@ -278,6 +317,7 @@ impl Splitter {
             Scan::End if nested.is_object() => Ok((used, Some(ElementKind::Object))),
             Scan::End => Ok((used, Some(ElementKind::NotObject))),
             Scan::Lost(what) => {
+                self.state = State::Inside(role, Shape::Nested(nested));
                 Err(self.broken(format!("{what} at byte {}", self.offset + used as u64)))
             }
         }
@@ -305,21 +345,17 @@ impl Splitter {
         (bytes.len(), None)
     }
 
-    /// The value is over, and [`Self::offset`] is behind it.
-    fn value_ends(&mut self, role: Role, kind: ElementKind) -> Result<Option<Event>, SplitFault> {
+    /// A value outside `Records` is over, and [`Self::offset`] is behind it.
+    fn value_ends(&mut self, role: Role, kind: ElementKind) -> Result<(), SplitFault> {
+        if kind == ElementKind::Garbage {
+            return Err(self.broken(format!("the value before byte {} is no JSON", self.offset)));
+        }
         match role {
-            Role::Element { start } => {
-                self.state = State::AfterElement;
-                Ok(Some(Event::Element { start, end: self.offset, kind }))
-            }
-            Role::Document if kind == ElementKind::NotObject => Err(self.toplevel()),
-            Role::Document | Role::Member { .. } if kind == ElementKind::Garbage => {
-                Err(self.broken(format!("the value before byte {} is no JSON", self.offset)))
-            }
+            Role::Document => Err(self.toplevel()),
             Role::Member { is_records: true } => Err(self.records_type()),
-            Role::Document | Role::Member { .. } => {
+            Role::Member { .. } | Role::Element => {
                 self.state = State::AfterValue;
-                Ok(None)
+                Ok(())
             }
         }
     }

@@ -1,20 +1,23 @@
-//! The inner loop: one string, or one value in brackets, skipped at speed.
+//! One string, or one value in brackets, skipped byte by byte: at its end, and where the processor has
+//! no better way.
 
 use memchr::memchr2;
 
 /// A value that begins with a quote or a bracket, and how far it is read.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Nested {
-    opener: u8,
+    pub(super) opener: u8,
     /// Brackets open, of either kind. A count, not a stack: a million levels cost nothing.
-    depth: u64,
+    pub(super) depth: u64,
     /// Braces opened less braces closed.
-    braces: i64,
-    text: Text,
+    pub(super) braces: i64,
+    /// Whether a backslash is read.
+    pub(super) has_backslash: bool,
+    pub(super) text: Text,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Text {
+pub(super) enum Text {
     /// Outside strings.
     Tokens,
     /// In a string.
@@ -24,6 +27,7 @@ enum Text {
 }
 
 /// What came of the bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Scan {
     /// All used; the value goes on.
     More,
@@ -58,11 +62,12 @@ static CLASSES: [Class; 256] = {
 impl Nested {
     /// Behind the value's first byte.
     pub(super) fn begin(opener: u8) -> Self {
-        match opener {
-            b'"' => Self { opener, depth: 0, braces: 0, text: Text::String },
-            b'{' => Self { opener, depth: 1, braces: 1, text: Text::Tokens },
-            _ => Self { opener, depth: 1, braces: 0, text: Text::Tokens },
-        }
+        let (depth, braces, text) = match opener {
+            b'"' => (0, 0, Text::String),
+            b'{' => (1, 1, Text::Tokens),
+            _ => (1, 0, Text::Tokens),
+        };
+        Self { opener, depth, braces, has_backslash: false, text }
     }
 
     /// Whether it is an object rather than an array or a string.
@@ -70,12 +75,18 @@ impl Nested {
         self.opener == b'{'
     }
 
-    /// Reads on. Returns how many bytes are used.
-    pub(super) fn scan(&mut self, bytes: &[u8]) -> (usize, Scan) {
+    /// Whether it is one that ends with a bracket.
+    pub(super) fn is_in_brackets(&self) -> bool {
+        self.depth > 0
+    }
+
+    /// Reads on byte by byte: what every other way must agree with. Returns how many bytes are used.
+    pub(super) fn scan_bytes(&mut self, bytes: &[u8]) -> (usize, Scan) {
         let mut at = 0;
         loop {
             if self.text != Text::Tokens {
-                match string_end(bytes, at, self.text == Text::Escape) {
+                let is_escaped = self.text == Text::Escape;
+                match string_end(bytes, at, is_escaped, &mut self.has_backslash) {
                     Ok(behind) => at = behind,
                     Err(text) => {
                         self.text = text;
@@ -123,8 +134,13 @@ impl Nested {
 }
 
 /// Behind the closing quote of the string that `at` is in; or what the string stands at.
-fn string_end(bytes: &[u8], mut at: usize, escaped: bool) -> Result<usize, Text> {
-    if escaped {
+fn string_end(
+    bytes: &[u8],
+    mut at: usize,
+    is_escaped: bool,
+    has_backslash: &mut bool,
+) -> Result<usize, Text> {
+    if is_escaped {
         if at == bytes.len() {
             return Err(Text::Escape);
         }
@@ -134,8 +150,13 @@ fn string_end(bytes: &[u8], mut at: usize, escaped: bool) -> Result<usize, Text>
         match quote_or_backslash(bytes, at) {
             None => return Err(Text::String),
             Some(found) if bytes[found] == b'"' => return Ok(found + 1),
-            Some(found) if found + 1 == bytes.len() => return Err(Text::Escape),
-            Some(found) => at = found + 2,
+            Some(found) => {
+                *has_backslash = true;
+                if found + 1 == bytes.len() {
+                    return Err(Text::Escape);
+                }
+                at = found + 2;
+            }
         }
     }
 }
