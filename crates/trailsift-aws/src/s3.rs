@@ -17,6 +17,7 @@ use crate::fault::{Fault, chain, one_line};
 use crate::sessions::Sessions;
 
 mod classify;
+mod endpoints;
 #[cfg(test)]
 mod localstack_tests;
 mod regions;
@@ -24,6 +25,7 @@ mod regions;
 mod tests;
 
 use classify::classify;
+use endpoints::Endpoints;
 use regions::Regions;
 
 /// Until the first byte of an answer.
@@ -90,6 +92,7 @@ fn client(config: &SdkConfig) -> Client {
             StalledStreamProtectionConfig::enabled().grace_period(STALL).build(),
         )
         .response_checksum_validation(ResponseChecksumValidation::WhenSupported)
+        .endpoint_resolver(Endpoints::default())
         // An emulator's host has no subdomain per bucket.
         .force_path_style(config.endpoint_url().is_some())
         .build();
