@@ -355,7 +355,7 @@ impl Sifter {
             let bytes = self.window.since(self.splitter.offset());
             match self.splitter.next(bytes)? {
                 Event::More => break,
-                Event::Element { start, end, kind } => self.element(start, end, kind),
+                Event::Element { start, end, kind, .. } => self.element(start, end, kind),
                 Event::RecordsEnd { end } => self.window.remember(end),
             }
         }

@@ -25,7 +25,13 @@ pub(super) enum Event {
     /// Every byte is looked at; more are needed.
     More,
     /// An element of `Records`, from its first byte to behind its last one.
-    Element { start: u64, end: u64, kind: ElementKind },
+    Element {
+        start: u64,
+        end: u64,
+        kind: ElementKind,
+        /// Whether a backslash stands in it. Without one nothing in it is escaped.
+        has_backslash: bool,
+    },
     /// `Records` is closed; `end` is behind its bracket.
     RecordsEnd { end: u64 },
 }
@@ -117,6 +123,8 @@ pub(super) struct Splitter {
     state: State,
     /// Where the last element began.
     start: u64,
+    /// Whether the last value that is over holds a backslash.
+    has_backslash: bool,
     records: Records,
     has_mark: bool,
     lanes: Lanes,
@@ -127,6 +135,7 @@ impl Splitter {
         Self {
             offset: 0,
             start: 0,
+            has_backslash: false,
             state: State::Mark(0),
             records: Records::Ahead,
             has_mark: false,
@@ -175,7 +184,8 @@ impl Splitter {
                     (_, None) => return Ok(Event::More),
                     (Role::Element, Some(kind)) => {
                         self.state = State::AfterElement;
-                        return Ok(Event::Element { start: self.start, end: self.offset, kind });
+                        let Self { start, offset: end, has_backslash, .. } = *self;
+                        return Ok(Event::Element { start, end, kind, has_backslash });
                     }
                     (_, Some(kind)) => self.value_ends(role, kind)?,
                 }
@@ -314,8 +324,12 @@ impl Splitter {
                 self.state = State::Inside(role, Shape::Nested(nested));
                 Ok((used, None))
             }
-            Scan::End if nested.is_object() => Ok((used, Some(ElementKind::Object))),
-            Scan::End => Ok((used, Some(ElementKind::NotObject))),
+            Scan::End => {
+                self.has_backslash = nested.has_backslash;
+                let is_object = nested.is_object();
+                let kind = if is_object { ElementKind::Object } else { ElementKind::NotObject };
+                Ok((used, Some(kind)))
+            }
             Scan::Lost(what) => {
                 self.state = State::Inside(role, Shape::Nested(nested));
                 Err(self.broken(format!("{what} at byte {}", self.offset + used as u64)))
@@ -329,6 +343,7 @@ impl Splitter {
         mut scalar: Scalar,
         bytes: &[u8],
     ) -> (usize, Option<ElementKind>) {
+        self.has_backslash = false;
         for (at, byte) in bytes.iter().enumerate() {
             match byte {
                 b' ' | b'\t' | b'\n' | b'\r' | b',' | b':' | b'"' | b'\\' | b'[' | b']' | b'{'

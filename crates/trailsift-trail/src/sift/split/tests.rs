@@ -205,6 +205,12 @@ fn a_document_is_split_alike_by_all_instructions_at_any_cut() {
         document.extend_from_slice(br#"{"end":1}],"z":[{"\"":"}"}]} "#);
         let expected = split(Lanes::all()[0], &[&document]);
         elements += expected.0.len();
+        for event in &expected.0 {
+            if let Event::Element { start, end, has_backslash, .. } = *event {
+                let [start, end] = [start, end].map(|at| usize::try_from(at).unwrap());
+                assert_eq!(has_backslash, document[start..end].contains(&b'\\'));
+            }
+        }
         let cuts = if number % 50 == 0 { 0..document.len() } else { 0..1 };
         for cut in cuts.chain([noise.below(document.len())]) {
             let (one, two) = document.split_at(cut);
