@@ -70,6 +70,12 @@ impl Budget {
             whole_bytes: WHOLE_BYTES,
         }
     }
+
+    /// How many messages may wait for each of so many sinks to fill its batch, at least 1: half of an
+    /// account's workers for all of them, however long a batch lingers.
+    pub fn lingering_per_sink(&self, sinks: usize) -> usize {
+        (self.workers_per_account / (2 * sinks.max(1))).max(1)
+    }
 }
 
 #[cfg(test)]

@@ -27,11 +27,20 @@ pub struct BatchSettings {
     pub linger: Duration,
     /// Batches on their way at the same time, at least 1.
     pub in_flight: usize,
+    /// Callers that wait for a batch to go, at least 1: with that many it goes at once, so that a
+    /// linger never costs more than these many callers their time.
+    pub callers: usize,
 }
 
 impl Default for BatchSettings {
     fn default() -> Self {
-        Self { events: 500, bytes: 1 << 20, linger: Duration::from_millis(200), in_flight: 4 }
+        Self {
+            events: 500,
+            bytes: 1 << 20,
+            linger: Duration::from_millis(200),
+            in_flight: 4,
+            callers: usize::MAX,
+        }
     }
 }
 
@@ -42,8 +51,8 @@ const WAITING_CALLERS: usize = 1;
 /// Coalesces the writes of many callers into batches, and splits what is too large for one.
 ///
 /// Each caller gets the outcome of its own entries, each settled exactly once, in its own order. A
-/// full batch goes at once, others when their oldest entry has waited for `linger`; several are on
-/// their way at the same time. An entry that is larger than the sink takes is poison
+/// full batch goes at once, and so does one that enough callers wait for; others when their oldest
+/// entry has waited for `linger`. Several are on their way at the same time. An entry that is larger than the sink takes is poison
 /// (`sink_record_too_large`) and never sent.
 ///
 /// Memory: what the callers that wait hold anyway, and `in_flight` batches, which may outlive their
@@ -79,6 +88,7 @@ impl Batching {
             entry_bytes: limits.entry_bytes.min(limits.bytes),
             linger: settings.linger,
             in_flight: settings.in_flight.max(1),
+            callers: settings.callers.max(1),
         };
         Self { inner, room, meter, state: Mutex::new(State::New) }
     }
@@ -100,6 +110,7 @@ impl Batching {
                     room: self.room,
                     waiting: VecDeque::new(),
                     waiting_bytes: 0,
+                    callers: 0,
                     flushes: JoinSet::new(),
                 };
                 let mut task = JoinSet::new();
@@ -185,6 +196,7 @@ struct Room {
     entry_bytes: usize,
     linger: Duration,
     in_flight: usize,
+    callers: usize,
 }
 
 /// The one task that owns the batch that fills and the batches on their way.
@@ -193,6 +205,8 @@ struct Collector {
     room: Room,
     waiting: VecDeque<Item>,
     waiting_bytes: usize,
+    /// Whose last item is among them.
+    callers: usize,
     flushes: JoinSet<()>,
 }
 
@@ -201,7 +215,7 @@ impl Collector {
         let mut open = true;
         while open || !self.waiting.is_empty() {
             let free = self.flushes.len() < self.room.in_flight;
-            if free && (self.is_full() || (!open && !self.waiting.is_empty())) {
+            if free && (self.is_due() || (!open && !self.waiting.is_empty())) {
                 self.flush();
                 continue;
             }
@@ -228,11 +242,18 @@ impl Collector {
 
     fn take(&mut self, items: Vec<Item>) {
         self.waiting_bytes += items.iter().map(|item| item.size).sum::<usize>();
+        self.callers += 1;
         self.waiting.extend(items);
     }
 
     fn is_full(&self) -> bool {
         self.waiting.len() >= self.room.events || self.waiting_bytes >= self.room.bytes.max(1)
+    }
+
+    /// Whether there is nothing to wait for. While too many batches are on their way more is taken
+    /// all the same, until this one is full.
+    fn is_due(&self) -> bool {
+        self.is_full() || self.callers >= self.room.callers
     }
 
     /// Sends as many of the oldest items as one batch holds, at least one.
@@ -247,6 +268,7 @@ impl Collector {
             }
             let Some(item) = self.waiting.pop_front() else { break };
             self.waiting_bytes -= size;
+            self.callers -= usize::from(item.is_last);
             if let Some(entry) = item.take_entry() {
                 bytes += size;
                 entries.push(entry);

@@ -151,6 +151,7 @@ fn decoration(dice: &Dice) -> Decoration {
         events: dice.among(&[1, 3, 10]),
         linger: Duration::from_millis(dice.among(&[0, 200])),
         in_flight: dice.among(&[1, 4]),
+        callers: 3,
         ..BatchSettings::default()
     };
     let retry = RetrySettings { deadline: dice.among(&[2, 60]) * SECOND, ..Default::default() };

@@ -11,7 +11,7 @@ use crate::testing::{Answer, ScriptedSink, acknowledged, batch, metrics, text};
 const LINGER: Duration = Duration::from_millis(200);
 
 fn settings(events: usize, bytes: usize, in_flight: usize) -> BatchSettings {
-    BatchSettings { events, bytes, linger: LINGER, in_flight }
+    BatchSettings { events, bytes, linger: LINGER, in_flight, ..Default::default() }
 }
 
 fn taking() -> Arc<ScriptedSink> {
@@ -68,6 +68,39 @@ async fn a_full_batch_does_not_linger() {
     assert_eq!(acknowledged(9, &answer).len(), 9);
     assert_eq!(started.elapsed(), Duration::ZERO);
     assert!(sink.written().iter().all(|batch| batch.len() == 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_enough_callers_wait_for_does_not_linger() {
+    let sink = taking();
+    let settings = BatchSettings { callers: 3, ..settings(500, 1000, 1) };
+    let batching = Batching::new(sink.clone(), settings, &metrics());
+    let started = Instant::now();
+    let batches: Vec<Batch> = (0..7).map(|caller| batch([caller, 100 + caller])).collect();
+    let took = join_all(batches.iter().map(async |batch| {
+        let answer = batching.write(batch).await;
+        assert_eq!(acknowledged(2, &answer), [0, 1]);
+        started.elapsed()
+    }))
+    .await;
+    // Two batches of three callers; the seventh waits for company in vain.
+    assert_eq!(took[..6], [Duration::ZERO; 6]);
+    assert_eq!(took[6], LINGER);
+    assert_eq!(sink.written().iter().map(Vec::len).collect::<Vec<_>>(), [6, 6, 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_a_batch_on_its_way_grows_beyond_its_callers() {
+    let slow = Duration::from_secs(1);
+    let sink = ScriptedSink::new(move |_| async move {
+        tokio::time::sleep(slow).await;
+        Answer::Ok(WriteOutcome::default())
+    });
+    let settings = BatchSettings { callers: 2, ..settings(500, 1000, 1) };
+    let batching = Batching::new(sink.clone(), settings, &metrics());
+    let batches: Vec<Batch> = (0..12).map(|caller| batch([caller])).collect();
+    join_all(batches.iter().map(|batch| batching.write(batch))).await;
+    assert_eq!(sink.written().iter().map(Vec::len).collect::<Vec<_>>(), [2, 10]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -301,13 +334,13 @@ proptest! {
     #[test]
     fn every_entry_of_every_caller_is_settled_as_the_sink_decided(
         callers in prop::collection::vec(caller(), 1..12),
-        (events, bytes, in_flight) in (1..9_usize, 1..80_usize, 1..4_usize),
+        (events, bytes, in_flight, at_once) in (1..9_usize, 1..80_usize, 1..4_usize, 1..6_usize),
         linger in 0..60_u64,
         seed in any::<u64>(),
     ) {
         let limits = Limits { events: 6, bytes: usize::MAX, entry_bytes: 25 };
-        let settings =
-            BatchSettings { events, bytes, linger: Duration::from_millis(linger), in_flight };
+        let linger = Duration::from_millis(linger);
+        let settings = BatchSettings { events, bytes, linger, in_flight, callers: at_once };
         let decisions = Decisions::default();
         let sink = moody(limits, seed, Arc::clone(&decisions), settings);
         let runtime = tokio::runtime::Builder::new_current_thread()

@@ -67,6 +67,8 @@ pub(super) struct Item {
     pub(super) size: usize,
     /// When its caller handed it in: its linger counts from here.
     pub(super) since: Instant,
+    /// No other entry of its caller comes after it.
+    pub(super) is_last: bool,
     place: usize,
     ticket: Option<Arc<Ticket>>,
 }
@@ -143,7 +145,13 @@ pub(super) fn issue(entries: Vec<Entry>) -> (Vec<Item>, Awaited) {
     let items = sizes
         .into_iter()
         .enumerate()
-        .map(|(place, size)| Item { size, since, place, ticket: Some(Arc::clone(&ticket)) })
+        .map(|(place, size)| Item {
+            size,
+            since,
+            is_last: place + 1 == open,
+            place,
+            ticket: Some(Arc::clone(&ticket)),
+        })
         .collect();
     (items, Awaited { ticket, results })
 }

@@ -37,7 +37,7 @@ trait World {
 fn settings() -> Decoration {
     let linger = Duration::from_millis(5);
     Decoration {
-        batch: BatchSettings { events: 4, bytes: 1 << 16, linger, in_flight: 3 },
+        batch: BatchSettings { events: 4, bytes: 1 << 16, linger, in_flight: 3, callers: 5 },
         retry: RetrySettings {
             deadline: Duration::from_secs(20),
             base: Duration::from_millis(2),

@@ -11,7 +11,9 @@ use prometheus::Registry;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use trailsift_core::SystemClock;
-use trailsift_pipeline::{Cpu, Ended, Health, PipelineMetrics, Service, Surroundings, Totals};
+use trailsift_pipeline::{
+    Budget, Cpu, Ended, Health, PipelineMetrics, Service, Surroundings, Totals,
+};
 use trailsift_sinks::SinkMetrics;
 
 use crate::admin;
@@ -78,17 +80,29 @@ async fn serve(config: &Config, until_empty: bool) -> anyhow::Result<Exit> {
     let clock = Arc::new(SystemClock);
     let health = Health::default();
 
-    let sinks = wiring::sinks(config, &sink_metrics)?;
-    let quarantine =
-        wiring::quarantine(config, &sinks, clock.clone(), metrics.clone(), &sink_metrics).await?;
+    let settings = wiring::settings(&config.service, until_empty);
+    let accounts = config.accounts.len();
+    let budget = Budget::plan(settings.memory, settings.workers, accounts, settings.max_record);
+    let lingering = wiring::lingering(config, &budget);
+    let sinks = wiring::sinks(config, lingering, &sink_metrics)?;
+    let quarantine = wiring::quarantine(
+        config,
+        &sinks,
+        lingering,
+        clock.clone(),
+        metrics.clone(),
+        &sink_metrics,
+    )
+    .await?;
+    let cpu = Cpu::per_core(settings.memory);
     let ledger = wiring::ledger(&config.service, &metrics).await?;
     let service = Service::new(
         wiring::accounts(config).await?,
         wiring::outlets(config, &sinks),
         quarantine,
-        wiring::settings(&config.service, until_empty),
+        settings,
         Surroundings {
-            cpu: Cpu::per_core(wiring::bytes(config.service.memory)),
+            cpu,
             clock,
             ledger: ledger.clone(),
             metrics: metrics.clone(),

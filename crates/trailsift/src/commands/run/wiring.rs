@@ -10,7 +10,7 @@ use trailsift_aws::{AccountSettings, Connector};
 use trailsift_core::{Clock, RouteSet, Sink};
 use trailsift_ledger::{LedgerSettings, SqliteLedger};
 use trailsift_pipeline::{
-    Account, AllowedBucket, AllowedKeys, Outlet, PipelineMetrics, Quarantine, Settings,
+    Account, AllowedBucket, AllowedKeys, Budget, Outlet, PipelineMetrics, Quarantine, Settings,
 };
 use trailsift_route::Routes;
 use trailsift_sinks::{
@@ -45,9 +45,18 @@ pub(super) fn settings(service: &config::Service, until_empty: bool) -> Settings
     }
 }
 
-/// Every sink of the configuration with its decorators, by name.
+/// How many messages may wait for each sink, the quarantine's among them, to fill its batch.
+pub(super) fn lingering(config: &Config, budget: &Budget) -> usize {
+    let waited_for = config.sinks.values().filter(|sink| sink.required).count();
+    let quarantines = usize::from(matches!(config.quarantine, config::Quarantine::Folder(_)));
+    budget.lingering_per_sink(waited_for + quarantines)
+}
+
+/// Every sink of the configuration with its decorators, by name. A batch goes as soon as so many
+/// messages as are `lingering` wait for it.
 pub(super) fn sinks(
     config: &Config,
+    lingering: usize,
     metrics: &SinkMetrics,
 ) -> anyhow::Result<BTreeMap<String, Arc<dyn Sink>>> {
     let build = |(name, sink): (&String, &SinkConfig)| {
@@ -57,6 +66,8 @@ pub(super) fn sinks(
                 events: sink.batch.events,
                 bytes: bytes(sink.batch.bytes),
                 linger: sink.batch.linger,
+                // No message waits for a best-effort sink.
+                callers: if sink.required { lingering } else { usize::MAX },
                 ..BatchSettings::default()
             },
             retry: RetrySettings { deadline: sink.retry.deadline, ..RetrySettings::default() },
@@ -135,6 +146,7 @@ pub(super) fn outlets(config: &Config, sinks: &BTreeMap<String, Arc<dyn Sink>>) 
 pub(super) async fn quarantine(
     config: &Config,
     sinks: &BTreeMap<String, Arc<dyn Sink>>,
+    lingering: usize,
     clock: Arc<dyn Clock>,
     metrics: PipelineMetrics,
     sink_metrics: &SinkMetrics,
@@ -149,6 +161,7 @@ pub(super) async fn quarantine(
             let decoration = Decoration {
                 batch: BatchSettings {
                     linger: Duration::from_millis(5),
+                    callers: lingering,
                     ..BatchSettings::default()
                 },
                 retry: RetrySettings { deadline: QUARANTINE_DEADLINE, ..RetrySettings::default() },
@@ -259,6 +272,6 @@ fn bucket(bucket: &config::AllowedBucket) -> AllowedBucket {
     }
 }
 
-pub(super) fn bytes(size: ByteSize) -> usize {
+fn bytes(size: ByteSize) -> usize {
     usize::try_from(size.bytes()).unwrap_or(usize::MAX)
 }
