@@ -15,12 +15,17 @@ use crate::worker;
 
 /// The most that one receive hands out.
 const RECEIVE_MAX: usize = 10;
+/// How long a worker that is free waits for others, so that one receive serves them all: where messages
+/// are worked on that fast, a request for each would cost more than the work.
+const COMPANY: Duration = Duration::from_millis(20);
 /// How long a receive waits for the first message: SQS' own maximum, for an idle queue costs money
 /// per request.
 const LONG_POLL: Duration = Duration::from_secs(20);
 /// The same where the run ends once the queue is empty: long enough to ask all of the queue's
 /// servers, short enough for a person.
 const SHORT_POLL: Duration = Duration::from_secs(2);
+/// How much of a lease is time enough to extend it, where half of it is less.
+const LEFT_AFTER_POLL: Duration = Duration::from_secs(10);
 /// How often in a row a queue must look empty to be believed, its counts being approximate.
 const EMPTY_LOOKS: u32 = 2;
 /// The longest pause after a failed receive.
@@ -112,8 +117,10 @@ async fn receive_all<'a>(
 ) -> Result<(), QueueError> {
     let until_empty = lane.shared.settings.until_empty;
     let longest = if until_empty { SHORT_POLL } else { LONG_POLL };
-    // A lease counts from when its receive was asked for: a poll must not use it up.
-    let poll = longest.min(Duration::from_secs((visibility / 2).as_secs().max(1)));
+    // A lease counts from when its receive was asked for: a poll must not use it up. Of SQS's usual 30 s
+    // that leaves the longest poll.
+    let most = (visibility / 2).max(visibility.saturating_sub(LEFT_AFTER_POLL));
+    let poll = longest.min(Duration::from_secs(most.as_secs().max(1)));
     let mut failing: Option<(Instant, u32)> = None;
     let mut looked_empty = 0;
     let mut silence = Silence::default();
@@ -121,7 +128,7 @@ async fn receive_all<'a>(
         while let Some(done) = workers.try_join_next() {
             note_end(done);
         }
-        let mut permits = free_workers(free).await;
+        let mut permits = free_workers(free, lane.shared.budget.workers_per_account).await;
         let received = asked.insert(lane.account.queue.receive(permits.len(), poll)).await;
         *asked = None;
         let looked = match received {
@@ -161,44 +168,66 @@ async fn receive_all<'a>(
 
 /// How long a queue may hand out nothing before it is asked whether it holds something.
 const SILENCE: Duration = Duration::from_secs(60);
+/// How long at most it is left alone while it says that it does not: each question costs a request.
+const LONGEST_SILENCE: Duration = Duration::from_secs(60 * 60);
 /// How long that answer may take.
 const SILENCE_ASKS: Duration = Duration::from_secs(10);
 
 /// Since when receives come back empty, and what the queue says about that.
 #[derive(Default)]
 struct Silence {
+    /// Since when nothing came, or since the last question.
     since: Option<Instant>,
+    /// How long to wait for the next question; twice as long after each that changed nothing.
+    patience: Option<Duration>,
     /// How often in a row the queue has said that messages are visible after it handed none out.
     contradictions: u32,
 }
 
+impl Silence {
+    /// Whether it is time to ask the queue.
+    fn is_long(&mut self) -> bool {
+        let since = self.since.get_or_insert_with(Instant::now);
+        let patience = *self.patience.get_or_insert(SILENCE);
+        if since.elapsed() < patience {
+            return false;
+        }
+        self.since = None;
+        self.patience = Some((2 * patience).min(LONGEST_SILENCE));
+        true
+    }
+}
+
 impl Lane {
     /// Raises the alarm over a queue that says that it holds messages, but hands none out: twice in
-    /// a row, a minute apart, for its counts are approximate.
+    /// a row, a minute apart, for its counts are approximate. The longer it says that it holds none,
+    /// the more seldom it is asked.
     ///
     /// At 120,000 messages in flight SQS answers nothing, without an error: a queue that is stuck
     /// looks like one that is empty.
     async fn listen_for_silence(&self, silence: &mut Silence, empty: bool) {
         let was_silent = silence.contradictions > 1;
-        let visible = if empty {
-            if silence.since.get_or_insert_with(Instant::now).elapsed() < SILENCE {
-                return;
-            }
+        if !empty {
+            *silence = Silence::default();
+        } else if silence.is_long() {
             // A queue that does not answer is no silence: the next receive says what is wrong.
             let status = timeout(SILENCE_ASKS, self.account.queue.status()).await;
-            status.ok().and_then(Result::ok).map_or(0, |status| status.visible)
+            let visible = status.ok().and_then(Result::ok).map_or(0, |status| status.visible);
+            if visible > 0 {
+                silence.contradictions += 1;
+                silence.patience = None;
+            } else {
+                silence.contradictions = 0;
+            }
         } else {
-            0
-        };
-        silence.since = None;
-        silence.contradictions = if visible > 0 { silence.contradictions + 1 } else { 0 };
+            return;
+        }
         let is_silent = silence.contradictions > 1;
         let gauge = self.shared.metrics.ports.silent.with_label_values(&[&self.account.name]);
         gauge.set(i64::from(is_silent));
         match (was_silent, is_silent) {
             (false, true) => tracing::warn!(
                 account = self.account.name,
-                visible,
                 "the queue holds messages but hands none out: too many of them are in flight (SQS \
                  stops at 120,000), or another reader takes them"
             ),
@@ -214,13 +243,23 @@ impl Lane {
     }
 }
 
-/// Waits for a free worker, and takes what others are free besides.
-async fn free_workers(free: &Arc<Semaphore>) -> Vec<OwnedSemaphorePermit> {
+/// Waits for a free worker, and a moment for others: for as many as one receive serves, but never for
+/// more than half of all. Takes whoever is free then.
+async fn free_workers(free: &Arc<Semaphore>, workers: usize) -> Vec<OwnedSemaphorePermit> {
     let mut permits = Vec::with_capacity(RECEIVE_MAX);
     // The semaphore is never closed; were it, receiving nothing more would be right.
     match Arc::clone(free).acquire_owned().await {
         Ok(permit) => permits.push(permit),
         Err(_) => std::future::pending().await,
+    }
+    let company = RECEIVE_MAX.min(workers / 2).saturating_sub(1);
+    let company = u32::try_from(company).unwrap_or(0);
+    // Cancel safety: what was taken of them by the end of the time is free again, and taken below.
+    let came = timeout(COMPANY, Arc::clone(free).acquire_many_owned(company)).await;
+    if let Ok(Ok(mut company)) = came {
+        while let Some(permit) = company.split(1) {
+            permits.push(permit);
+        }
     }
     while permits.len() < RECEIVE_MAX
         && let Ok(permit) = Arc::clone(free).try_acquire_owned()

@@ -2,6 +2,7 @@
 
 mod admission;
 mod content;
+mod cost;
 mod delivery;
 mod ending;
 mod found_by_simulation;

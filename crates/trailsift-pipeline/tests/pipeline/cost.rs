@@ -1,0 +1,155 @@
+//! What the queue is asked how often, and what the time of a backlog depends on.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use prometheus::Registry;
+use tokio::time::{Instant, sleep};
+use trailsift_core::{Message, Queue, QueueError, QueueStatus, Receipt};
+use trailsift_pipeline::Budget;
+use trailsift_sinks::{BatchSettings, Decoration, SinkMetrics, decorate};
+use trailsift_testkit::MemoryQueue;
+
+use crate::rig::{BUCKET, Rig, SECOND, filtered, key, notification, selected, trail_file, within};
+
+/// How far away the queue is.
+const WAY: Duration = Duration::from_millis(4);
+
+/// A queue that is a little way off, and counts what it is asked.
+#[derive(Debug)]
+struct CountingQueue {
+    queue: MemoryQueue,
+    asked: Arc<Asked>,
+}
+
+#[derive(Debug, Default)]
+struct Asked {
+    receives: AtomicUsize,
+    deletes: AtomicUsize,
+    others: AtomicUsize,
+}
+
+impl Asked {
+    fn counts(&self) -> (usize, usize, usize) {
+        let count = |number: &AtomicUsize| number.load(Ordering::Relaxed);
+        (count(&self.receives), count(&self.deletes), count(&self.others))
+    }
+}
+
+async fn ask(count: &AtomicUsize) {
+    count.fetch_add(1, Ordering::Relaxed);
+    sleep(WAY).await;
+}
+
+#[async_trait::async_trait]
+impl Queue for CountingQueue {
+    async fn status(&self) -> Result<QueueStatus, QueueError> {
+        ask(&self.asked.others).await;
+        self.queue.status().await
+    }
+
+    async fn receive(&self, max: usize, wait: Duration) -> Result<Vec<Message>, QueueError> {
+        ask(&self.asked.receives).await;
+        self.queue.receive(max, wait).await
+    }
+
+    async fn extend(&self, receipt: &Receipt, by: Duration) -> Result<Instant, QueueError> {
+        ask(&self.asked.others).await;
+        self.queue.extend(receipt, by).await
+    }
+
+    async fn release(&self, receipt: &Receipt, after: Duration) -> Result<(), QueueError> {
+        ask(&self.asked.others).await;
+        self.queue.release(receipt, after).await
+    }
+
+    async fn delete(
+        &self,
+        receipts: &[Receipt],
+    ) -> Result<Vec<Result<(), QueueError>>, QueueError> {
+        ask(&self.asked.deletes).await;
+        self.queue.delete(receipts).await
+    }
+}
+
+/// A rig as it runs by default, with a queue that counts.
+fn counting_rig() -> (Rig, Arc<Asked>) {
+    let mut rig = Rig::new();
+    (rig.settings.memory, rig.settings.workers) = (256 << 20, 64);
+    let asked = Arc::<Asked>::default();
+    let queue = CountingQueue { queue: rig.queue.clone(), asked: Arc::clone(&asked) };
+    rig.queue_front = Some(Arc::new(queue));
+    (rig, asked)
+}
+
+/// Files of one record each. Returns what is selected of them.
+fn backlog(rig: &Rig, files: usize, is_selected: impl Fn(usize) -> bool) -> Vec<String> {
+    let mut wanted = Vec::new();
+    for n in 0..files {
+        let (name, id) = (key(&format!("{n:05}")), format!("{n:05}"));
+        let record = if is_selected(n) { selected(&id) } else { filtered(&id) };
+        rig.store.put(BUCKET, &name, trail_file(&[&record]));
+        rig.queue.send(notification(&[&name]));
+        wanted.extend(is_selected(n).then_some(record));
+    }
+    wanted
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_queue_costs_a_request_in_twenty_seconds() {
+    let (rig, asked) = counting_rig();
+    let running = rig.start();
+    sleep(3600 * SECOND).await;
+    let (receives, deletes, others) = asked.counts();
+    assert!(receives <= 181, "{receives}");
+    // One to begin with, then after 1, 3, 7, 15 and 31 minutes.
+    assert_eq!((deletes, others), (0, 6));
+    sleep(23 * 3600 * SECOND).await;
+    let (receives, _, others) = asked.counts();
+    assert!(receives <= 24 * 180 + 1, "{receives}");
+    assert!(others <= 6 + 24, "{others}");
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backlog_takes_a_tenth_of_a_receive_and_a_tenth_of_a_delete_for_each_file() {
+    let (rig, asked) = counting_rig();
+    let files = 3000;
+    backlog(&rig, files, |_| false);
+    let running = rig.start();
+    within(60 * SECOND, rig.queue.until_empty()).await;
+    let (receives, deletes, others) = asked.counts();
+    assert!(receives <= files / 10 + 5, "{receives} receives");
+    assert!(deletes <= files / 10 + 5, "{deletes} deletes");
+    assert_eq!(others, 1);
+    running.stop().await;
+}
+
+/// The longest `linger` that the configuration allows, and an event in each file.
+#[tokio::test(start_paused = true)]
+async fn a_backlog_does_not_wait_for_the_linger_of_a_sink() {
+    let linger = 30 * SECOND;
+    let (mut rig, _) = counting_rig();
+    let files = 3000;
+    let wanted = backlog(&rig, files, |_| true);
+    let settings = &rig.settings;
+    let budget = Budget::plan(settings.memory, settings.workers, 1, settings.max_record);
+    let callers = budget.lingering_per_sink(2);
+    let batch = BatchSettings { linger, callers, ..BatchSettings::default() };
+    let metrics = SinkMetrics::register(&Registry::new()).expect("a fresh registry");
+    let decoration = Decoration { batch, ..Decoration::default() };
+    rig.sink_front = Some(decorate(Arc::new(rig.sink.clone()), decoration, &metrics));
+    let running = rig.start();
+    let begun = Instant::now();
+    within(60 * SECOND, rig.sink.until_acknowledged(files - callers)).await;
+    let took = begun.elapsed();
+    assert!(took < 10 * SECOND, "{took:?}");
+    // The last few are not enough for a batch that goes at once.
+    within(60 * SECOND, rig.queue.until_empty()).await;
+    assert!(begun.elapsed() <= took + linger + SECOND, "{:?}", begun.elapsed());
+    let mut events = rig.events();
+    events.sort();
+    assert_eq!(events, wanted);
+    running.stop().await;
+}
