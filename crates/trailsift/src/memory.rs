@@ -17,14 +17,30 @@ pub(crate) enum Fit {
     Room,
     /// It leaves too little for everything else: under load the kernel may end the process.
     Tight(String),
-    /// The budget alone is above the limit.
+    /// The budget alone is above the limit, or would not be kept.
     Above(String),
 }
 
-/// Whether `service.memory` fits into this machine's limit for the process.
+/// Whether `service.memory` fits into this machine's limit for the process, and feeds a worker of each
+/// account.
 pub(crate) fn fit(config: &Config) -> Fit {
+    let (service, accounts) = (&config.service, config.accounts.len());
+    if let Some(why) = starved(service.memory, service.memory_per_worker(), accounts) {
+        return Fit::Above(why);
+    }
     let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     judge(config.service.memory, limit(&own, Path::new(CGROUPS)))
+}
+
+/// Why this budget does not feed a worker of each account, if it does not.
+fn starved(memory: ByteSize, each: u64, accounts: usize) -> Option<String> {
+    let least = ByteSize::new(each.saturating_mul(accounts as u64));
+    (memory < least).then(|| {
+        format!(
+            "`service.memory` ({memory}) does not feed one worker of each of the {accounts} accounts: \
+             raise it to {least}, or lower `service.max_record`"
+        )
+    })
 }
 
 fn judge(memory: ByteSize, limit: Option<ByteSize>) -> Fit {
@@ -107,6 +123,14 @@ mod tests {
         assert_eq!(mebibytes("nonsense"), None);
         let container = groups(&[("memory.max", "268435456\n")]);
         assert_eq!(limit("0::/host/path\n", container.path()), Some(ByteSize::mebibytes(256)));
+    }
+
+    #[test]
+    fn a_budget_must_feed_a_worker_of_each_account() {
+        let starved = |accounts| starved(ByteSize::mebibytes(256), 4 << 20, accounts);
+        assert_eq!(starved(64), None);
+        let text = starved(65).expect("65 workers need more");
+        assert!(text.contains("each of the 65 accounts: raise it to 260MiB"), "{text}");
     }
 
     #[test]

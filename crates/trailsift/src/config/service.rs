@@ -98,9 +98,7 @@ fn judge_limits(section: &Section<'_, '_>, service: &Service) {
                 "`service.memory` ({}) feeds {fed} of the {} workers: no more will run",
                 service.memory, service.workers
             ),
-            format!(
-                "with this max_record each worker needs {each}: raise memory or lower workers"
-            ),
+            format!("with this max_record each worker needs {each}: raise memory or lower workers"),
         );
     }
 }
