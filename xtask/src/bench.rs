@@ -64,7 +64,11 @@ pub(crate) async fn run(ui: &Ui, options: &Options) -> anyhow::Result<ExitCode> 
     if cfg!(debug_assertions) {
         optimised(ui).await?;
     }
-    let mut binaries = options.binaries.clone();
+    let mut binaries = Vec::new();
+    for binary in &options.binaries {
+        let found = binary.canonicalize();
+        binaries.push(found.with_context(|| format!("cannot find {}", binary.display()))?);
+    }
     if binaries.is_empty() {
         binaries.push(cargo::build_trailsift(ui, true).await?);
     }

@@ -140,19 +140,20 @@ impl Row {
     }
 }
 
+/// In two lines on a terminal, in one in a file.
 const HEADER: [&str; 16] = [
     "scenario",
     "files",
     "records",
-    "files/s",
-    "CPU µs/file",
-    "in kernel",
-    "MB/CPU-s",
-    "libdeflate",
+    "files\nper s",
+    "CPU µs\nper file",
+    "in\nkernel",
+    "MB per\nCPU-s",
+    "libdeflate\nalone",
     "ratio",
-    "peak MiB",
-    "idle MiB",
-    "GET/file",
+    "peak\nMiB",
+    "idle\nMiB",
+    "GET\nper file",
     "receive",
     "delete",
     "extend",
@@ -193,7 +194,7 @@ impl Report {
             return;
         }
         if !self.rows.is_empty() {
-            let mut table = table(&self.rows);
+            let mut table = table(&self.rows, HEADER.map(str::to_owned));
             table.load_style(presets::UTF8_FULL_CONDENSED);
             if !self.ui.colour() {
                 table.force_no_tty();
@@ -216,7 +217,7 @@ impl Report {
 
     fn markdown(&self) -> String {
         let arguments: Vec<String> = std::env::args().skip(1).collect();
-        let mut table = table(&self.rows);
+        let mut table = table(&self.rows, HEADER.map(|name| name.replace('\n', " ")));
         table.load_style(presets::ASCII_MARKDOWN);
         table.force_no_tty();
         let mut text = format!(
@@ -240,10 +241,10 @@ with the known answer.
 
 - **CPU**: of the trailsift processes alone, from the first message to the last delete; their start
   and end do not count. **in kernel**: the part of it that is the kernel's, most of it the network.
-- **MB/CPU-s**: inflated bytes per second of CPU. **libdeflate**: bare inflation of the same files
-  on one core, in the same run. **ratio**: the one by the other.
-- **files/s** is what this machine's cores allow, which S3, SQS and the collector share.
-- **peak**, **idle**: resident memory at most, and before the first message.
+- **MB per CPU-s**: inflated bytes per second of CPU. **libdeflate alone**: the same of bare
+  inflation of the same files, in the same run. **ratio**: the one by the other.
+- **files per s** is what this machine's cores allow, which S3, SQS and the collector share.
+- **peak**, **idle**: resident memory at most, and before the first message, of one process.
 - **GET**, **receive**, **delete**, **extend**: requests per file.
 - TLS is not in it.
 ";
@@ -271,9 +272,9 @@ fn idle_json(idle: &Idle, binary: Option<&str>) -> Value {
     })
 }
 
-fn table(rows: &[Row]) -> Table {
+fn table(rows: &[Row], header: [String; 16]) -> Table {
     let mut table = Table::new();
-    table.set_header(HEADER);
+    table.set_header(header);
     for row in rows {
         table.add_row(row.cells());
     }

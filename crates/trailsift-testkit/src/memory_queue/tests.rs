@@ -190,3 +190,29 @@ async fn a_watcher_is_told_what_the_history_has() {
     assert_eq!((*lock(&told)).len(), 4);
     assert_eq!(*lock(&told), history);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_receive_may_lease_for_another_time_than_the_queues_own() {
+    let queue = MemoryQueue::new();
+    queue.send("body");
+    let asked = Some(Duration::from_secs(5));
+    let message = queue.receive_for(1, Duration::ZERO, asked).await.expect("one").remove(0);
+    assert_eq!(message.lease_until - message.received_at, Duration::from_secs(5));
+    advance(Duration::from_secs(4)).await;
+    assert!(receive(&queue).await.is_empty());
+    advance(Duration::from_secs(1)).await;
+    assert_eq!(receive(&queue).await.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_newest_receipt_deletes_a_message_that_is_visible_again() {
+    let queue = MemoryQueue::new();
+    let id = queue.send("body");
+    let message = receive(&queue).await.remove(0);
+    advance(Duration::from_secs(31)).await;
+    assert_eq!(queue.visible(), std::slice::from_ref(&id));
+    assert!(queue.extend(&message.receipt, Duration::from_secs(1)).await.is_err());
+    assert!(queue.delete(&[message.receipt]).await.expect("an answer")[0].is_ok());
+    assert_eq!(queue.deleted(), [id]);
+    assert!(queue.visible().is_empty() && queue.in_flight().is_empty());
+}

@@ -58,3 +58,10 @@ fn several_processes_and_programs_are_named() {
 fn every_row_has_a_cell_for_every_column() {
     assert_eq!(row().cells().len(), HEADER.len());
 }
+
+#[test]
+fn a_table_in_a_file_has_one_line_per_row() {
+    let mut table = table(&[row(), row()], HEADER.map(|name| name.replace('\n', " ")));
+    table.load_style(presets::ASCII_MARKDOWN);
+    assert_eq!(table.to_string().lines().count(), 4, "{table}");
+}
