@@ -7,7 +7,7 @@ use trailsift_testkit::MemoryQueue;
 
 use super::config::Places;
 use super::proc::{Cpu, Memory};
-use super::replica::{self, Replica};
+use super::replica::{self, Replica, temporary_folder};
 use super::scenario;
 use crate::ui::Ui;
 
@@ -28,7 +28,7 @@ pub(super) async fn measure(ui: &Ui, binary: &Path) -> anyhow::Result<Idle> {
     let stub = Stub::start().context("cannot start S3 and SQS")?;
     let queue_url = stub.add_queue("trail", MemoryQueue::new());
     let collector = Collector::start(|_| {})?;
-    let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
+    let folder = temporary_folder()?;
     let (endpoint, collector) = (stub.endpoint(), collector.url());
     let places = Places { endpoint: &endpoint, queue_url: &queue_url, collector: &collector };
     let mut replicas = [Replica::start(binary, folder.path(), &scenario::SMALL, &places)?];

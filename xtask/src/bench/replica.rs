@@ -3,6 +3,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
 use trailsift_stub::Stub;
 
 use super::config::{self, Places};
@@ -16,6 +17,15 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const SETTLING: Duration = Duration::from_millis(250);
 /// How often something is looked at.
 pub(super) const LOOK: Duration = Duration::from_millis(50);
+
+/// Where processes write; removed with everything in it when dropped.
+///
+/// # Errors
+/// If it cannot be made.
+pub(super) fn temporary_folder() -> anyhow::Result<TempDir> {
+    let folder = tempfile::Builder::new().prefix("trailsift-bench-").tempdir();
+    folder.context("cannot make a temporary folder")
+}
 
 /// Waits until every process asks for messages: then it has started.
 pub(super) async fn started(replicas: &mut [Replica], stub: &Stub) -> anyhow::Result<()> {

@@ -12,7 +12,7 @@ use super::config::{BUCKET, Places};
 use super::corpus::Corpus;
 use super::proc::{Cpu, Memory, own_threads};
 use super::profile::Profile;
-use super::replica::{self, LOOK, Replica};
+use super::replica::{self, LOOK, Replica, temporary_folder};
 use super::scenario::Scenario;
 use super::tally::{Difference, Tally};
 use crate::ui::{Step, Ui};
@@ -66,7 +66,7 @@ pub(super) async fn run(ui: &Ui, setting: &Setting<'_>) -> anyhow::Result<Figure
     let told = Arc::clone(&tally);
     let collector = Collector::start(move |line| lock(&told).add(line))?;
 
-    let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
+    let folder = temporary_folder()?;
     let (endpoint, collector_url) = (stub.endpoint(), collector.url());
     let places = Places { endpoint: &endpoint, queue_url: &queue_url, collector: &collector_url };
     let mut replicas = Vec::new();
