@@ -1,22 +1,21 @@
-//! How fast a trail file is sifted, against bare inflation of the same bytes in the same run.
+//! How fast one trail file of yours is sifted, against bare inflation of the same bytes in the same
+//! run, and where to begin with a profiler. The bench measures generated ones.
 //!
 //! `cargo run --release -p trailsift-trail --example sift_speed [FILE.json.gz]`; without a file, a
-//! made-up one of 2,000 records of which one is selected. The figures are MB of inflated JSON a
-//! second on one core, the best of several rounds.
+//! made-up one of 2,000 records of which about two are selected. The figures are MB of inflated JSON
+//! a second on one core, the best of several rounds.
 
 #![expect(clippy::print_stdout, reason = "an example's answer goes to its terminal")]
 
 use std::error::Error;
-use std::fmt::Write as _;
-use std::io::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use flate2::write::GzEncoder;
-use flate2::{Compression, Decompress, FlushDecompress, Status};
+use flate2::{Decompress, FlushDecompress, Status};
 use libdeflater::Decompressor;
 use trailsift_core::{RecordFault, RouteSet, Selection};
+use trailsift_testkit::trail::{FileSpec, TrailFile};
 use trailsift_trail::{Counts, Judge, Progress, Scratch, SiftLimits, Sifter};
 
 const ROUNDS: usize = 25;
@@ -45,7 +44,10 @@ impl Selection for Literal {
 fn main() -> Result<(), Box<dyn Error>> {
     let stored = match std::env::args_os().nth(1) {
         Some(path) => std::fs::read(path)?,
-        None => gzip(&trail(2_000)?)?,
+        None => {
+            let spec = FileSpec { records: 2_000, ..FileSpec::default() };
+            TrailFile::generate(&spec).gzip()
+        }
     };
     let plain = Bytes::from(inflate(&stored)?);
     let stored = Bytes::from(stored);
@@ -134,44 +136,4 @@ fn inflate(stored: &[u8]) -> Result<Vec<u8>, Box<dyn Error>> {
         status = gzip.decompress_vec(&stored[read..], &mut plain, FlushDecompress::None)?;
     }
     Ok(plain)
-}
-
-fn gzip(plain: &[u8]) -> Result<Vec<u8>, Box<dyn Error>> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    encoder.write_all(plain)?;
-    Ok(encoder.finish()?)
-}
-
-/// A file with the shape, the repetition and the ratio (about 10) of real ones.
-fn trail(records: u32) -> Result<Vec<u8>, Box<dyn Error>> {
-    let services = ["s3", "ec2", "sts", "kms", "lambda", "dynamodb", "logs", "ssm"];
-    let mut text = String::from(r#"{"Records":["#);
-    let mut seed = 0x9E37_79B9_7F4A_7C15_u64;
-    let mut random = move || {
-        seed ^= seed << 13;
-        seed ^= seed >> 7;
-        seed ^= seed << 17;
-        seed
-    };
-    for index in 0..records {
-        let comma = if index > 0 { "," } else { "" };
-        let source = if index == records / 2 {
-            WANTED.to_owned()
-        } else {
-            format!("{}.amazonaws.com", services[usize::try_from(random() % 8)?])
-        };
-        let (a, b, c) = (random(), random(), random());
-        let (minute, second) = (a % 60, b % 60);
-        let octets = [a >> 8 & 255, b >> 8 & 255, c >> 8 & 255];
-        write!(
-            text,
-            r#"{comma}{{"eventVersion":"1.11","userIdentity":{{"type":"AssumedRole","principalId":"AROA{a:016X}:deploy-{index}","arn":"arn:aws:sts::111122223333:assumed-role/deploy/deploy-{index}","accountId":"111122223333","accessKeyId":"ASIA{b:016X}","sessionContext":{{"sessionIssuer":{{"type":"Role","principalId":"AROA{a:016X}","arn":"arn:aws:iam::111122223333:role/deploy","accountId":"111122223333","userName":"deploy"}},"attributes":{{"creationDate":"2026-03-01T10:{minute:02}:{second:02}Z","mfaAuthenticated":"false"}}}}}},"eventTime":"2026-03-01T10:{minute:02}:{second:02}Z","eventSource":"{source}","eventName":"DescribeThings","awsRegion":"us-east-1","sourceIPAddress":"10.{}.{}.{}","userAgent":"aws-sdk-go-v2/1.30.3 os/linux lang/go#1.22.5 md/GOOS#linux md/GOARCH#amd64","requestParameters":{{"maxResults":{},"filter":[{{"name":"state","values":["running","stopped"]}}],"token":"{c:016x}{a:016x}"}},"responseElements":null,"requestID":"{a:016x}-{b:016x}","eventID":"{b:016x}-{c:016x}","readOnly":true,"eventType":"AwsApiCall","managementEvent":true,"recipientAccountId":"111122223333","eventCategory":"Management","tlsDetails":{{"tlsVersion":"TLSv1.3","cipherSuite":"TLS_AES_128_GCM_SHA256","clientProvidedHostHeader":"{source}"}}}}"#,
-            octets[0],
-            octets[1],
-            octets[2],
-            c % 1000,
-        )?;
-    }
-    text.push_str("]}");
-    Ok(text.into_bytes())
 }

@@ -2,6 +2,7 @@
 
 mod damage;
 mod faults;
+mod gzip;
 mod members;
 mod oracle;
 mod streams;

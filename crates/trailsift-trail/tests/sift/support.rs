@@ -149,7 +149,7 @@ impl Sifted {
 
     /// What does not depend on how the object was cut: how much had been fed and inflated when a
     /// fault was noticed does.
-    fn comparable(&self) -> (&Result<Progress, ObjectFault>, &[Found], Counts, Traits) {
+    pub(crate) fn comparable(&self) -> (&Result<Progress, ObjectFault>, &[Found], Counts, Traits) {
         let mut counts = self.counts;
         if self.result.is_err() {
             (counts.stored, counts.inflated) = (0, 0);
@@ -208,7 +208,7 @@ pub(crate) fn sift_by<'a>(
 }
 
 /// The same object, fed whole and read by way of a scratch.
-fn sift_at_once(mut sifter: Sifter, chunks: Vec<&[u8]>) -> Sifted {
+pub(crate) fn sift_at_once(mut sifter: Sifter, chunks: Vec<&[u8]>) -> Sifted {
     chunks.into_iter().for_each(|chunk| sifter.feed(Bytes::copy_from_slice(chunk)));
     sifter.end();
     let mut scratch = Scratch::new(64 << 20);
