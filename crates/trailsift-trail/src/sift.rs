@@ -355,7 +355,9 @@ impl Sifter {
             let bytes = self.window.since(self.splitter.offset());
             match self.splitter.next(bytes)? {
                 Event::More => break,
-                Event::Element { start, end, kind, .. } => self.element(start, end, kind),
+                Event::Element { start, end, kind, has_backslash } => {
+                    self.element(start, end, kind, has_backslash);
+                }
                 Event::RecordsEnd { end } => self.window.remember(end),
             }
         }
@@ -383,7 +385,7 @@ impl Sifter {
         length > self.max_record as u64
     }
 
-    fn element(&mut self, start: u64, end: u64, kind: ElementKind) {
+    fn element(&mut self, start: u64, end: u64, kind: ElementKind, has_backslash: bool) {
         let index = self.counts.seen;
         self.counts.seen += 1;
         let length = end - start;
@@ -393,20 +395,22 @@ impl Sifter {
         };
         let record = self.window.span(start, end).filter(|_| !self.is_too_large(length));
         let found = match (record, kind) {
-            (Some(record), ElementKind::Object) => match self.judge.judge(record, &self.claims) {
-                Ok((routes, _)) if routes.is_empty() => {
-                    self.counts.filtered += 1;
-                    return;
+            (Some(record), ElementKind::Object) => {
+                match self.judge.judge(record, has_backslash, &self.claims) {
+                    Ok((routes, _)) if routes.is_empty() => {
+                        self.counts.filtered += 1;
+                        return;
+                    }
+                    Ok((routes, odd)) => {
+                        self.counts.unknown_major += u64::from(odd.unknown_major);
+                        self.counts.other_account += u64::from(odd.other_account);
+                        self.counts.other_region += u64::from(odd.other_region);
+                        let bytes = Bytes::copy_from_slice(record);
+                        Found::Record(Record { index, bytes, routes })
+                    }
+                    Err(error) => fault(error.reason, error.detail, record),
                 }
-                Ok((routes, odd)) => {
-                    self.counts.unknown_major += u64::from(odd.unknown_major);
-                    self.counts.other_account += u64::from(odd.other_account);
-                    self.counts.other_region += u64::from(odd.other_region);
-                    let bytes = Bytes::copy_from_slice(record);
-                    Found::Record(Record { index, bytes, routes })
-                }
-                Err(error) => fault(error.reason, error.detail, record),
-            },
+            }
             (Some(record), ElementKind::NotObject) => {
                 fault(Reason::RecordType, "the record is not an object".into(), record)
             }

@@ -77,16 +77,18 @@ impl Judge {
     }
 
     /// The routes that want the record, which goes from `{` to `}` and balances; and what is odd
-    /// about it if one does, measured by what the object's key claims.
+    /// about it if one does, measured by what the object's key claims. Without a backslash there is
+    /// no escape to look for.
     ///
     /// # Errors
     /// If the selection might have wanted it but cannot judge it, or wants it malformed.
     pub(super) fn judge(
         &self,
         record: &[u8],
+        has_backslash: bool,
         claims: &Claims,
     ) -> Result<(RouteSet, Oddities), RecordFault> {
-        if !self.may_match(record) {
+        if !self.may_match(record, has_backslash) {
             return Ok((RouteSet::EMPTY, Oddities::default()));
         }
         let routes = self.0.selection.select(record)?;
@@ -99,9 +101,10 @@ impl Judge {
     }
 
     /// Whether the record holds a literal, as it is or escaped. Errs only towards yes.
-    fn may_match(&self, record: &[u8]) -> bool {
+    fn may_match(&self, record: &[u8], has_backslash: bool) -> bool {
         self.0.literals.may_be_in(record)
-            || self.0.escape.find_iter(record).any(|at| self.may_spell(&record[at + 2..]))
+            || has_backslash
+                && self.0.escape.find_iter(record).any(|at| self.may_spell(&record[at + 2..]))
     }
 
     /// Whether the four digits of a `\u` escape may be a character of a literal. Broken ones may.
@@ -150,7 +153,8 @@ mod tests {
 
     fn may_match(literals: &[&str], record: &str) -> bool {
         let literals = literals.iter().map(|literal| literal.as_bytes().to_vec()).collect();
-        Judge::new(Arc::new(Spelt(literals))).may_match(record.as_bytes())
+        let judge = Judge::new(Arc::new(Spelt(literals)));
+        judge.may_match(record.as_bytes(), record.contains('\\'))
     }
 
     #[test]
