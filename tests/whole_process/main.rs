@@ -1,4 +1,6 @@
-//! The real binary, real signals and a real S3 and SQS: LocalStack's, at `AWS_ENDPOINT_URL`.
+//! The real binary, real signals and a real S3 and SQS: LocalStack's, at `AWS_ENDPOINT_URL`. Where
+//! the number of files or their size is the point, S3 and SQS are served from memory
+//! (`trailsift-stub`), and the test needs nothing else.
 //!
 //! Every test makes its own bucket and queue, so they run side by side and leave nothing that the
 //! next one could see.
@@ -14,6 +16,7 @@ mod ledger;
 mod memory;
 mod once;
 mod replicas;
+mod scale;
 mod signals;
 mod stack;
 mod stalling_proxy;

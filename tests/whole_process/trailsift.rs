@@ -9,6 +9,13 @@ use tokio::process::{Child, Command};
 
 use crate::stack::Stack;
 
+/// Where a process finds its work.
+pub(crate) struct Place<'a> {
+    pub(crate) queue_url: &'a str,
+    pub(crate) endpoint: &'a str,
+    pub(crate) bucket: &'a str,
+}
+
 /// The environment variable that tells one start of the service from another: a sink may send it
 /// as a header.
 pub(crate) const RUN: &str = "TEST_RUN";
@@ -35,6 +42,12 @@ pub(crate) struct Ended {
 impl Trailsift {
     /// `service` are further lines of `[service]`; `sections` whatever follows: sinks, routes.
     pub(crate) fn configure(stack: &Stack, service: &str, sections: &str) -> Self {
+        let Stack { queue_url, endpoint, bucket, .. } = stack;
+        Self::configure_at(&Place { queue_url, endpoint, bucket }, service, sections)
+    }
+
+    /// The same for a place that need not be LocalStack.
+    pub(crate) fn configure_at(place: &Place<'_>, service: &str, sections: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         // Free now; only another process of this machine could take it meanwhile.
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -49,7 +62,7 @@ impl Trailsift {
         let account = format!(
             "[account]\nid = \"111122223333\"\nname = \"production\"\nregion = \"us-east-1\"\n\
              queue_url = \"{}\"\nendpoint_url = \"{}\"\nbuckets = [{{ name = \"{}\" }}]\n",
-            stack.queue_url, stack.endpoint, stack.bucket
+            place.queue_url, place.endpoint, place.bucket
         );
         this.write("config/accounts/111122223333.toml", &account);
         this
@@ -93,6 +106,8 @@ impl Trailsift {
             .arg(self.path("config"))
             .args(arguments)
             .env("TEST_TOKEN", "very-secret-token")
+            .env("AWS_ACCESS_KEY_ID", "test")
+            .env("AWS_SECRET_ACCESS_KEY", "test")
             .env(RUN, number.to_string())
             .stdin(Stdio::null())
             .stdout(stdout)
