@@ -225,6 +225,7 @@ fn what_is_found_is_what_serde_json_and_the_rules_say() {
 /// Says which document it was when a test fails.
 struct Named(u64);
 
+#[expect(clippy::print_stderr, reason = "a failing test says how to see it again")]
 impl Drop for Named {
     fn drop(&mut self) {
         if std::thread::panicking() {
