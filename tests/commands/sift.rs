@@ -1,6 +1,7 @@
 use std::ffi::OsStr;
-use std::fs;
-use std::path::Path;
+use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use trailsift_testkit::trail::{FileSpec, Fleet, FleetSpec, TrailFile};
@@ -13,6 +14,20 @@ fn file(seed: u64, records: usize) -> TrailFile {
 
 fn lines(file: &TrailFile) -> Vec<u8> {
     file.selected_records().flat_map(|record| [record, b"\n"].concat()).collect()
+}
+
+/// `sift`, to be given more than arguments and standard input.
+fn command(args: &[&OsStr]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_trailsift"));
+    command.arg("sift").args(args).env_remove("TRAILSIFT_CONFIG");
+    command
+}
+
+/// A file of so many records in a folder, by its path.
+fn written(folder: &Path, file: &TrailFile) -> PathBuf {
+    let path = folder.join("events.json.gz");
+    fs::write(&path, file.gzip()).expect("written");
+    path
 }
 
 fn sift<P: AsRef<OsStr>>(args: impl IntoIterator<Item = P>, stdin: &[u8]) -> std::process::Output {
@@ -170,9 +185,7 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
     for number in 0..8 {
         fs::write(folder.path().join(format!("{number}.json")), &file.json).expect("written");
     }
-    let mut child = Command::new(env!("CARGO_BIN_EXE_trailsift"))
-        .args([OsStr::new("sift"), folder.path().as_os_str()])
-        .env_remove("TRAILSIFT_CONFIG")
+    let mut child = command(&[folder.path().as_os_str()])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -208,4 +221,73 @@ fn text_from_a_file_cannot_reach_the_terminal_as_commands() {
     assert!(!output.stderr.contains(&0x1b), "{}", text(&output.stderr));
     let odd = Path::new("/nowhere/\u{1b}[2Jx");
     assert!(!sift([odd], b"").stderr.contains(&0x1b));
+}
+
+/// Someone who follows the output sees the events of a file as whole lines when it is read, not when
+/// everything is.
+#[test]
+fn events_are_written_line_by_line_before_the_next_file_is_there() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (first, second) = (file(1, 400), file(2, 400));
+    let path = written(folder.path(), &first);
+    let mut child = command(&[path.as_os_str(), OsStr::new("-")])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("trailsift starts");
+    let mut stdout = BufReader::new(child.stdout.take().expect("piped"));
+    for record in first.selected_records() {
+        let mut line = Vec::new();
+        stdout.read_until(b'\n', &mut line).expect("read");
+        assert_eq!(text(&line), text(&[record, b"\n"].concat()));
+    }
+    let mut stdin = child.stdin.take().expect("piped");
+    stdin.write_all(&second.gzip()).expect("written");
+    drop(stdin);
+    let mut rest = Vec::new();
+    stdout.read_to_end(&mut rest).expect("read");
+    assert_eq!(text(&rest), text(&lines(&second)));
+    assert_eq!(child.wait().expect("trailsift ends").code(), Some(0));
+}
+
+#[test]
+fn a_terminal_sees_files_rate_and_time_left_until_the_summary() {
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = written(folder.path(), &file(1, 8_000));
+    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a pseudo-terminal");
+    grantpt(&terminal).and_then(|()| unlockpt(&terminal)).expect("its other end");
+    let other = ptsname(&terminal, Vec::new()).expect("its name").into_string().expect("text");
+    let stderr = File::options().read(true).write(true).open(other).expect("its other end");
+    let mut child = command(&[path.as_os_str(), OsStr::new("-")])
+        .env("TERM", "xterm")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(stderr)
+        .spawn()
+        .expect("trailsift starts");
+    let mut terminal = File::from(terminal);
+    // The bar is drawn ten times a second while standard input is awaited.
+    let mut shown = String::new();
+    let is_drawn = |shown: &str| {
+        let rates = shown.split(" files  ").skip(1).filter_map(|part| part.split_once(" MB/s  "));
+        rates.filter(|(rate, _)| rate.parse::<u64>().is_ok_and(|rate| rate > 0)).any(|(_, rest)| {
+            rest.split_once(" left").is_some_and(|(time, _)| !time.is_empty() && time.len() < 8)
+        })
+    };
+    while !is_drawn(&shown) {
+        let mut part = [0; 4096];
+        let count = terminal.read(&mut part).expect("a bar with a rate and the time left");
+        shown.push_str(&String::from_utf8_lossy(&part[..count]));
+    }
+    child.stdin.take().expect("piped").write_all(&file(2, 30).gzip()).expect("written");
+    while !shown.contains("speed ") {
+        let mut part = [0; 4096];
+        let count = terminal.read(&mut part).expect("a summary");
+        shown.push_str(&String::from_utf8_lossy(&part[..count]));
+    }
+    assert!(shown.contains("files     2"), "{shown:?}");
+    assert_eq!(child.wait().expect("trailsift ends").code(), Some(0));
 }

@@ -76,7 +76,7 @@ pub(super) fn sift(args: &SiftArgs, global: &GlobalArgs) -> anyhow::Result<Exit>
     let threads = available_parallelism().map_or(1, NonZero::get);
     let work = Work::new(paths);
     let summaries: Vec<Summary> = scope(|scope| {
-        let run = || work_off(&work, &sieve, &output, &progress);
+        let run = || work_off(&work, &sieve, object::Desk::new(threads), &output, &progress);
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(run)).collect();
         workers
             .into_iter()
@@ -102,11 +102,17 @@ pub(super) fn sift(args: &SiftArgs, global: &GlobalArgs) -> anyhow::Result<Exit>
 }
 
 /// One thread's share: job after job, until none is left or nobody reads the output any more.
-fn work_off(work: &Work, sieve: &object::Sieve, output: &Output, progress: &Progress) -> Summary {
+fn work_off(
+    work: &Work,
+    sieve: &object::Sieve,
+    mut desk: object::Desk,
+    output: &Output,
+    progress: &Progress,
+) -> Summary {
     let mut summary = Summary::default();
     while let Some(Job { number, path }) = work.next(&mut summary, progress) {
         let mut turn = output.turn(number);
-        sieve.sift(&path, &mut turn, &mut summary, progress);
+        sieve.sift(&path, &mut desk, &mut turn, &mut summary, progress);
         turn.end();
         progress.file_done();
         if output.is_closed() {

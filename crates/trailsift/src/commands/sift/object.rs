@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read, stdin};
 use std::path::Path;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use trailsift_trail::{
     FaultyRecord, Found, Judge, MultiMember, ObjectFault, Progress as Sifting, Scratch, SiftLimits,
     Sifter,
@@ -16,8 +16,15 @@ use super::progress::Progress;
 use super::summary::Summary;
 use crate::commands::complain;
 
-/// How much of a file is read at once, in bytes.
+/// How much is read at once of what is read in pieces, in bytes.
 const CHUNK: usize = 256 << 10;
+/// The largest file that is read whole, in bytes. CloudTrail's own are far below.
+const WHOLE: u64 = 4 << 20;
+/// What a file that is read whole may inflate to and still be inflated in one go, in bytes: a
+/// thread that meets one keeps that much memory.
+const ONE_SHOT: usize = 16 << 20;
+/// What all threads together may keep for that, in bytes.
+const ALL_ONE_SHOTS: usize = 256 << 20;
 /// How many bad records of one file are named; the others are only counted.
 const NAMED_FAULTS: u64 = 10;
 
@@ -41,24 +48,45 @@ pub(super) struct Sieve {
     pub(super) shape: Shape,
 }
 
+/// What a thread keeps from one file to the next.
+#[derive(Debug)]
+pub(super) struct Desk {
+    scratch: Scratch,
+    /// Where stored bytes are read to: the room of the last file is used again.
+    room: BytesMut,
+}
+
+impl Desk {
+    /// For one of so many threads.
+    pub(super) fn new(threads: usize) -> Self {
+        let scratch = Scratch::new(ONE_SHOT.min(ALL_ONE_SHOTS / threads.max(1)));
+        Self { scratch, room: BytesMut::new() }
+    }
+}
+
 impl Sieve {
     /// Sifts the file, or standard input for `-`. What is wrong with it is named and counted.
     pub(super) fn sift(
         &self,
         path: &Path,
+        desk: &mut Desk,
         turn: &mut Turn<'_>,
         summary: &mut Summary,
         progress: &Progress,
     ) {
         let name = path.display().to_string();
-        let mut file = OneFile { sieve: self, name: &name, turn, summary, progress, faults: 0 };
+        let mut file =
+            OneFile { sieve: self, name: &name, desk, turn, summary, progress, faults: 0 };
         let result = if path.as_os_str() == "-" {
             file.read(stdin().lock(), CHUNK)
         } else {
             File::open(path).and_then(|opened| {
-                // One byte more, so that the end of a small file is seen without growing.
-                let size = opened.metadata()?.len().saturating_add(1);
-                file.read(opened, usize::try_from(size).unwrap_or(CHUNK).clamp(4096, CHUNK))
+                // One byte more, so that the end of the file is seen with its last bytes. The size
+                // of what is no regular file, or still grows, says nothing: such is read on.
+                let size = opened.metadata()?.len();
+                let chunk =
+                    if size > WHOLE { CHUNK } else { usize::try_from(size + 1).unwrap_or(CHUNK) };
+                file.read(opened, chunk.max(4096))
             })
         };
         if let Err(error) = result {
@@ -71,6 +99,7 @@ impl Sieve {
 struct OneFile<'a, 't> {
     sieve: &'a Sieve,
     name: &'a str,
+    desk: &'a mut Desk,
     turn: &'a mut Turn<'t>,
     summary: &'a mut Summary,
     progress: &'a Progress,
@@ -82,17 +111,21 @@ impl OneFile<'_, '_> {
         let mut sifter = Sifter::new(self.sieve.limits, self.sieve.judge.clone())
             .with_multi_member(self.sieve.multi_member);
         let mut inflated = 0;
-        let mut scratch = Scratch::new(0);
+        let progress = self.progress;
+        let mut feed = |sifter: &mut Sifter, room: &mut BytesMut| -> io::Result<()> {
+            let (bytes, is_all) = next_chunk(&mut from, chunk, room)?;
+            progress.read(bytes.len());
+            sifter.feed(bytes);
+            if is_all {
+                sifter.end();
+            }
+            Ok(())
+        };
+        // What is fed whole before the first run is inflated in one go.
+        feed(&mut sifter, &mut self.desk.room)?;
         let result = loop {
-            match sifter.run(&mut scratch) {
-                Ok(Sifting::NeedInput) => {
-                    let bytes = next_chunk(&mut from, chunk)?;
-                    self.progress.read(bytes.len());
-                    match bytes.is_empty() {
-                        true => sifter.end(),
-                        false => sifter.feed(bytes),
-                    }
-                }
+            match sifter.run(&mut self.desk.scratch) {
+                Ok(Sifting::NeedInput) => feed(&mut sifter, &mut self.desk.room)?,
                 Ok(Sifting::Full) => {
                     self.keep(sifter.take());
                     self.turn.flush();
@@ -104,6 +137,7 @@ impl OneFile<'_, '_> {
             self.progress.inflated(now - inflated);
             inflated = now;
         };
+        self.progress.inflated(sifter.counts().inflated - inflated);
         self.keep(sifter.take());
         self.summary.file(sifter.counts());
         if self.faults > NAMED_FAULTS {
@@ -141,20 +175,22 @@ impl OneFile<'_, '_> {
     }
 }
 
-fn next_chunk(from: &mut impl Read, size: usize) -> io::Result<Bytes> {
-    let mut chunk = vec![0; size];
+/// The next bytes, and whether they are the last ones.
+fn next_chunk(from: &mut impl Read, size: usize, room: &mut BytesMut) -> io::Result<(Bytes, bool)> {
+    room.resize(size, 0);
     let mut filled = 0;
     // Filled up, so that a slow pipe costs no more calls to the sifter than a file.
     while filled < size {
-        match from.read(&mut chunk[filled..]) {
+        match from.read(&mut room[filled..]) {
             Ok(0) => break,
             Ok(count) => filled += count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
     }
-    chunk.truncate(filled);
-    Ok(chunk.into())
+    let bytes = room.split_to(filled).freeze();
+    room.clear();
+    Ok((bytes, filled < size))
 }
 
 /// The record as one line: JSON allows line breaks only between its tokens, so removing them
