@@ -1,6 +1,6 @@
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use trailsift_core::{Known, LogFile, ObjectId, Reason, Revision, Selection, Source, StoreError};
@@ -20,6 +20,11 @@ const RESTARTS: u32 = 3;
 const BRIEF_STORED: usize = 16 << 10;
 /// How a gzip member begins. It ends with the size, inflated, that it claims to have.
 const GZIP: [u8; 2] = [0x1F, 0x8B];
+/// How a zstd frame begins, and how one that is to be skipped does, but for its lowest four bits.
+const ZSTD: [u8; 4] = [0x28, 0xB5, 0x2F, 0xFD];
+const ZSTD_SKIPPABLE: [u8; 3] = [0x2A, 0x4D, 0x18];
+/// The least wait for an object that found no room.
+const CROWDED_WAIT: Duration = Duration::from_secs(10);
 
 /// Why a read ended without settling the object.
 pub(crate) enum Broken {
@@ -125,10 +130,16 @@ impl Lane {
             None => reading.next(chunk).await,
         };
         let mut fed = Fed { parts: begin.map_err(Broken::Store)?, is_end: reading.is_ended() };
-        let brief = self.sift_briefly(file, &fed);
-        let (mut sifter, mut step) = match brief {
+        let mut window = None;
+        let (mut sifter, mut step) = match self.sift_briefly(file, &fed) {
             Some(sifter) => (sifter, Ok(Progress::Done)),
-            None => self.sift(self.sifter(file), fed).await,
+            None => {
+                if fed.may_be_zstd() {
+                    let found = self.wholes.room_for_window().await;
+                    window = Some(found.ok_or_else(|| Broken::Undelivered(crowded(file)))?);
+                }
+                self.sift(self.sifter(file), fed).await
+            }
         };
         let mut counted = Counts::default();
         let mut bad = BadRecords::default();
@@ -156,7 +167,7 @@ impl Lane {
             };
             (sifter, step) = self.sift(sifter, fed).await;
         };
-        drop(room);
+        drop((room, window));
         let found = bad.limit(sifter.take());
         times.note(&found);
         self.deliver(found, &from, origin).await?;
@@ -254,6 +265,16 @@ impl Lane {
     }
 }
 
+fn crowded(file: &LogFile) -> Undelivered {
+    Undelivered {
+        what: format!(
+            "{file}: too many zstd objects are read at present: `service.memory` bounds them"
+        ),
+        after: CROWDED_WAIT,
+        fatal: false,
+    }
+}
+
 /// The next bytes of an object, and whether it ends with them.
 #[derive(Clone, Default)]
 struct Fed {
@@ -267,6 +288,13 @@ impl Fed {
         if self.is_end {
             sifter.end();
         }
+    }
+
+    /// Whether these first bytes of an object are zstd's, or too few to tell.
+    fn may_be_zstd(&self) -> bool {
+        let first: Vec<u8> = self.parts.iter().flatten().copied().take(ZSTD.len()).collect();
+        let is_skippable = |rest| ZSTD_SKIPPABLE.starts_with(rest);
+        ZSTD.starts_with(&first) || first.get(1..).is_some_and(is_skippable)
     }
 
     /// Whether this is a whole object that is soon sifted, by what it says of itself.

@@ -10,14 +10,20 @@ use crate::budget::Budget;
 /// twice the time of a core, but no room: another object's sink may be stuck, and its bytes with it.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The bytes that an account has for objects that are read whole although they are larger than what
-/// every worker has room for. An object that is sifted at once, and not in pieces, costs half.
+/// What inflating zstd may take besides what every worker has room for: the largest window of a frame
+/// that is read, and blocks.
+const ZSTD_BYTES: usize = 9 << 20;
+
+/// The bytes that an account has beyond what every worker has room for: for objects that are read
+/// whole although they are larger, since an object that is sifted at once, and not in pieces, costs
+/// half; and for the windows of zstd, in which CloudTrail writes nothing, but others may.
 #[derive(Debug)]
 pub(crate) struct Wholes {
     bytes: Arc<Semaphore>,
     /// What a worker has room for by itself.
     own: usize,
     largest: usize,
+    window: usize,
 }
 
 /// The room for one object, until it is dropped.
@@ -35,6 +41,7 @@ impl Wholes {
             bytes: Arc::new(Semaphore::new(pool)),
             own: budget.chunk_bytes,
             largest: budget.whole_bytes.min(pool),
+            window: ZSTD_BYTES.min(pool),
         }
     }
 
@@ -44,6 +51,15 @@ impl Wholes {
         if bytes <= self.own || bytes > self.largest {
             return None;
         }
+        self.take(bytes).await
+    }
+
+    /// The room for a window of zstd. `None`: there is none at present.
+    pub(crate) async fn room_for_window(&self) -> Option<Room> {
+        self.take(self.window).await
+    }
+
+    async fn take(&self, bytes: usize) -> Option<Room> {
         let taking = Arc::clone(&self.bytes).acquire_many_owned(u32::try_from(bytes).ok()?);
         let taken = timeout(PATIENCE, taking).await.ok()?.ok()?;
         Some(Room { bytes, _taken: taken })
@@ -74,6 +90,18 @@ mod tests {
         drop(first);
         assert_eq!(wholes.room_for(size).await.expect("2 MiB are free").bytes, 2 * MIB);
         drop(second);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn windows_are_bounded_and_one_finds_room_however_little_there_is() {
+        for (memory, at_once) in [(256 * MIB, 3), (64 * MIB, 1), (4 * MIB, 1)] {
+            let wholes = Wholes::new(&Budget::plan(memory, 8, 1, MIB));
+            let mut windows = Vec::new();
+            while let Some(window) = wholes.room_for_window().await {
+                windows.push(window);
+            }
+            assert_eq!(windows.len(), at_once, "{memory}");
+        }
     }
 
     #[tokio::test(start_paused = true)]
