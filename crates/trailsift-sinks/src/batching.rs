@@ -294,12 +294,13 @@ async fn until(due: Option<tokio::time::Instant>) {
 /// Broken off once nobody waits for any of it: what would still be accepted then would be there
 /// twice, for its messages come again.
 async fn write(inner: Arc<dyn Sink>, batch: Batch, items: Vec<Item>) {
+    let callers = items.chunk_by(Item::has_caller_of);
     // Cancel safety: what is on its way to the sink at that moment may be accepted or not, which is
     // what the callers were told by giving up.
     let outcome = tokio::select! {
         biased;
         outcome = inner.write(&batch) => outcome,
-        _ = join_all(items.iter().map(Item::abandoned)) => return,
+        _ = join_all(callers.map(|of_one| of_one[0].abandoned())) => return,
     };
     let settled = settle(items.len(), outcome);
     for (item, result) in items.into_iter().zip(settled) {

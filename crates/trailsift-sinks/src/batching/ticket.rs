@@ -80,6 +80,12 @@ impl Item {
         }
     }
 
+    /// Whether both are of one caller.
+    pub(super) fn has_caller_of(&self, other: &Self) -> bool {
+        let callers = self.ticket.as_ref().zip(other.ticket.as_ref());
+        callers.is_some_and(|(one, other)| Arc::ptr_eq(one, other))
+    }
+
     /// Returns when nobody waits for the entry any more.
     pub(super) async fn abandoned(&self) {
         if let Some(ticket) = &self.ticket {
