@@ -13,8 +13,7 @@ use trailsift_trail::Counts;
 
 use crate::corpus::Corpus;
 
-/// How often the slower of the two was looked at is criterion's affair: the best of all samples is
-/// the one that the rest of the machine disturbed least.
+/// One line of the table. Of all samples the best counts: the rest of the machine disturbed it least.
 pub(crate) struct Row {
     name: String,
     records: usize,
@@ -112,7 +111,11 @@ fn page(table: &str) -> Result<String, Box<dyn Error>> {
     let cores = std::thread::available_parallelism()?;
     let compiler = said_by("rustc", &["--version"]);
     let mut commit = said_by("git", &["rev-parse", "--short", "HEAD"]);
-    if !said_by("git", &["status", "--porcelain", "--untracked-files=no", "--", "../.."]).is_empty()
+    if !said_by(
+        "git",
+        &["status", "--porcelain", "--untracked-files=no", "--", ".", "../trailsift-route"],
+    )
+    .is_empty()
     {
         commit.push_str(" and uncommitted changes");
     }
