@@ -66,26 +66,31 @@ impl<'a> Reading<'a> {
         })
     }
 
-    /// The object from its start to its end, if it has no more than `size` bytes; as it came in
-    /// chunks of about `chunk`, but in one piece of memory, which is then no larger than it is.
+    /// What came so far and the rest of the object, if all of it is no more than `size` bytes. It is
+    /// read in chunks of about `chunk`, but is one piece of memory, which is no larger than it is.
     pub(crate) async fn whole(
         &mut self,
+        came: Vec<Bytes>,
         size: usize,
         chunk: usize,
     ) -> Result<Vec<Bytes>, StoreError> {
         let mut joined = BytesMut::with_capacity(size);
         let mut beyond = Vec::new();
-        // One byte beyond it says that it is larger than was said.
-        while !self.ended && joined.len() + beyond.len() <= size {
-            for part in self.next(chunk).await? {
+        let mut parts = came;
+        loop {
+            for part in parts {
                 if part.len() <= size - joined.len() && beyond.is_empty() {
                     joined.extend_from_slice(&part);
                 } else {
                     beyond.push(part);
                 }
             }
+            // What is beyond it says that it is larger than was said: then it is not read on.
+            if self.ended || !beyond.is_empty() {
+                return Ok([joined.freeze()].into_iter().chain(beyond).collect());
+            }
+            parts = self.next(chunk).await?;
         }
-        Ok([joined.freeze()].into_iter().chain(beyond).collect())
     }
 
     /// Whether the object came to its end: there are no further bytes.

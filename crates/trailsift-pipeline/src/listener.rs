@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use trailsift_core::{Message, QueueError};
 
 use crate::backoff::full_jitter;
+use crate::dispatcher::chain;
 use crate::service::{Lane, Settings};
 use crate::worker;
 
@@ -163,6 +164,24 @@ async fn receive_all<'a>(
             return Err(error);
         }
         sleep(full_jitter(attempt, LONGEST_PAUSE)).await;
+    }
+}
+
+impl Lane {
+    fn well(&self) {
+        self.health.receives(None);
+        self.shared.metrics.ports.reachable.with_label_values(&[&self.account.name]).set(1);
+    }
+
+    fn ill(&self, error: &QueueError) {
+        let text = chain(error);
+        tracing::warn!(
+            account = self.account.name,
+            error = %text,
+            "nothing received: trying on"
+        );
+        self.health.receives(Some(text));
+        self.shared.metrics.ports.reachable.with_label_values(&[&self.account.name]).set(0);
     }
 }
 

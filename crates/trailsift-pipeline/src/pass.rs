@@ -122,24 +122,25 @@ impl Lane {
             let (traits, fault) = (Traits::default(), Some(fault));
             return Ok(Read { counts, fault, sha256: None, traits, times, from });
         }
-        // What is read at once is held until the object is sifted, and the right to it as long.
-        let room = self.wholes.room_for(reading.size).await;
         let chunk = shared.budget.chunk_bytes;
-        let begin = match &room {
-            Some(room) => reading.whole(room.bytes, chunk).await,
-            None => reading.next(chunk).await,
-        };
-        let mut fed = Fed { parts: begin.map_err(Broken::Store)?, is_end: reading.is_ended() };
-        let mut window = None;
-        let (mut sifter, mut step) = match self.sift_briefly(file, &fed) {
+        let parts = reading.next(chunk).await.map_err(Broken::Store)?;
+        let mut fed = Fed { parts, is_end: reading.is_ended() };
+        let brief = self.sift_briefly(file, &fed);
+        // Held until the object is sifted: so long may its bytes, or its window, be there.
+        let mut room = None;
+        if brief.is_none() && fed.may_be_zstd() {
+            let found = self.wholes.room_for_window().await;
+            room = Some(found.ok_or_else(|| Broken::Undelivered(crowded(file)))?);
+        } else if !fed.is_end
+            && let Some(found) = self.wholes.room_for(reading.size).await
+        {
+            let whole = reading.whole(fed.parts, found.bytes, chunk).await;
+            fed = Fed { parts: whole.map_err(Broken::Store)?, is_end: reading.is_ended() };
+            room = Some(found);
+        }
+        let (mut sifter, mut step) = match brief {
             Some(sifter) => (sifter, Ok(Progress::Done)),
-            None => {
-                if fed.may_be_zstd() {
-                    let found = self.wholes.room_for_window().await;
-                    window = Some(found.ok_or_else(|| Broken::Undelivered(crowded(file)))?);
-                }
-                self.sift(self.sifter(file), fed).await
-            }
+            None => self.sift(self.sifter(file), fed).await,
         };
         let mut counted = Counts::default();
         let mut bad = BadRecords::default();
@@ -167,7 +168,7 @@ impl Lane {
             };
             (sifter, step) = self.sift(sifter, fed).await;
         };
-        drop((room, window));
+        drop(room);
         let found = bad.limit(sifter.take());
         times.note(&found);
         self.deliver(found, &from, origin).await?;
@@ -294,7 +295,8 @@ impl Fed {
     fn may_be_zstd(&self) -> bool {
         let first: Vec<u8> = self.parts.iter().flatten().copied().take(ZSTD.len()).collect();
         let is_skippable = |rest| ZSTD_SKIPPABLE.starts_with(rest);
-        ZSTD.starts_with(&first) || first.get(1..).is_some_and(is_skippable)
+        let begins = ZSTD.starts_with(&first) || first.get(1..).is_some_and(is_skippable);
+        begins && !first.is_empty()
     }
 
     /// Whether this is a whole object that is soon sifted, by what it says of itself.

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use trailsift_core::{
-    Clock, Ledger, LogFile, MessageId, ObjectStore, Queue, QueueError, QueueStatus, Selection, Sink,
+    Clock, Ledger, LogFile, MessageId, ObjectStore, Queue, QueueStatus, Selection, Sink,
 };
 use trailsift_trail::{Judge, MultiMember};
 
@@ -485,23 +485,5 @@ fn note_queue(account: &Account, status: &QueueStatus, shared: &Shared) {
             visibility_timeout_seconds = status.visibility_timeout.as_secs(),
             "the queue hides messages only briefly: a short pause of this process means duplicates"
         );
-    }
-}
-
-impl Lane {
-    pub(crate) fn well(&self) {
-        self.health.receives(None);
-        self.shared.metrics.ports.reachable.with_label_values(&[&self.account.name]).set(1);
-    }
-
-    pub(crate) fn ill(&self, error: &QueueError) {
-        let text = crate::dispatcher::chain(error);
-        tracing::warn!(
-            account = self.account.name,
-            error = %text,
-            "nothing received: trying on"
-        );
-        self.health.receives(Some(text));
-        self.shared.metrics.ports.reachable.with_label_values(&[&self.account.name]).set(0);
     }
 }

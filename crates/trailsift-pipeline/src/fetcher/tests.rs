@@ -61,7 +61,7 @@ async fn an_object_that_is_read_whole_comes_in_one_piece_with_its_end() {
     for size in [CHUNK + 1, 2 * CHUNK, 3 * CHUNK + 7] {
         let store = store(size);
         let mut reading = Reading::open(&store, &file, &metrics).await.expect("it opens");
-        let parts = reading.whole(size, CHUNK).await.expect("no fault");
+        let parts = reading.whole(Vec::new(), size, CHUNK).await.expect("no fault");
         assert_eq!(parts.iter().map(Bytes::len).collect::<Vec<_>>(), [size]);
         assert!(reading.is_ended());
     }
@@ -72,7 +72,7 @@ async fn an_object_that_is_larger_than_it_said_is_not_read_on_and_on() {
     let (store, metrics, file) = (store(16 * CHUNK), metrics(), file());
     let mut reading = Reading::open(&store, &file, &metrics).await.expect("it opens");
     let mut length = 0;
-    let parts = reading.whole(CHUNK + 1, CHUNK).await.expect("no fault");
+    let parts = reading.whole(Vec::new(), CHUNK + 1, CHUNK).await.expect("no fault");
     length += parts.iter().map(Bytes::len).sum::<usize>();
     assert!(length <= 4 * CHUNK && !reading.is_ended(), "{length}");
     while !reading.is_ended() {

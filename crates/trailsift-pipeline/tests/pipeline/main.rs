@@ -16,3 +16,4 @@ mod s3_faults;
 mod service;
 mod sinks;
 mod undeletable;
+mod wholes;
