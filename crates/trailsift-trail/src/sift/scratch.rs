@@ -53,8 +53,10 @@ impl Scratch {
             return None;
         }
         if self.buffer.len() < size {
-            self.buffer.reserve_exact(size - self.buffer.len());
-            self.buffer.resize(size, 0);
+            // A quarter more, so that it is not made anew for every file that is a little larger. The
+            // old one goes first: nothing of it is needed, and both would be more than the limit.
+            self.buffer = Vec::new();
+            self.buffer = vec![0; (size + size / 4).min(self.limit)];
         }
         let decompressor = self.decompressor.get_or_insert_with(Decompressor::new);
         let out = &mut self.buffer[..size];
