@@ -110,7 +110,8 @@ pub struct Counts {
 /// Reads one object: inflates it, splits its `Records`, selects.
 ///
 /// It does no I/O and starts no thread: the caller feeds it, runs it where CPU work belongs, and
-/// takes what it found. What it finds depends on the object's bytes only, not on how they are cut.
+/// takes what it found. What it finds depends on the object's bytes only, not on how they are cut (but
+/// see [`Scratch`]).
 ///
 /// ```
 /// # use trailsift_core::{RecordFault, RouteSet, Selection};

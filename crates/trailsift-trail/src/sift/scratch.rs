@@ -16,7 +16,9 @@ const BEST_RATIO: usize = 1032;
 ///
 /// An object that is fed whole before the first [`Sifter::run`](super::Sifter::run), and that inflates
 /// to no more than the limit, is inflated by a library that is faster but cannot stop half-way. All
-/// others, and all that it does not find sound, are read piece by piece; what is found is the same.
+/// others, and all that it does not find sound, are read piece by piece; what is found is the same. One
+/// exception: it reads some streams that RFC 1951 forbids, with a right checksum, which are refused piece by
+/// piece.
 pub struct Scratch {
     limit: usize,
     decompressor: Option<Decompressor>,
