@@ -168,8 +168,11 @@ impl Lane {
             };
             (sifter, step) = self.sift(sifter, fed).await;
         };
-        drop(room);
+        let (counts, sha256, traits) = (sifter.counts(), sifter.sha256(), sifter.traits());
         let found = bad.limit(sifter.take());
+        // A sink may take its time: what the room was for goes first, and only then the room.
+        drop(sifter);
+        drop(room);
         times.note(&found);
         self.deliver(found, &from, origin).await?;
         let fault = match (fault, bad.fault()) {
@@ -179,8 +182,6 @@ impl Lane {
             }
             (fault, more) => fault.or(more),
         };
-        let (counts, sha256) = (sifter.counts(), sifter.sha256());
-        let traits = sifter.traits();
         Ok(Read { counts, fault, sha256, traits, times, from })
     }
 

@@ -1,11 +1,15 @@
 //! Objects that are larger than a chunk, and read whole all the same.
 
+use std::io::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use trailsift_core::StoreError;
+use async_trait::async_trait;
+use trailsift_core::{Batch, Limits, Sink, SinkError, StoreError, WriteOutcome};
 use trailsift_testkit::StoreFault;
 
-use crate::rig::{BUCKET, Rig, gzip, key, notification};
+use crate::rig::{BUCKET, Rig, SECOND, gzip, key, notification, selected};
 
 /// A file of records that hardly compress, and what is selected of it.
 fn large(records: usize) -> (Vec<u8>, Vec<String>) {
@@ -107,4 +111,68 @@ async fn a_small_file_that_lies_about_its_size_is_judged_as_a_large_one_would_be
     lies[place..].copy_from_slice(&100_u32.to_le_bytes());
     let rig = run(Rig::new(), lies, Vec::new()).await;
     assert_eq!(rig.parked().len(), 1);
+}
+
+/// Takes its time, and notes how much memory the process has while it does.
+#[derive(Debug, Default)]
+struct Slow {
+    waiting: AtomicUsize,
+    most_waiting: AtomicUsize,
+    most_memory: AtomicUsize,
+}
+
+#[async_trait]
+impl Sink for Slow {
+    fn name(&self) -> &str {
+        "siem"
+    }
+
+    fn limits(&self) -> Limits {
+        Limits::NONE
+    }
+
+    async fn check(&self) -> Result<(), SinkError> {
+        Ok(())
+    }
+
+    async fn write(&self, _: &Batch) -> Result<WriteOutcome, SinkError> {
+        let waiting = self.waiting.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most_waiting.fetch_max(waiting, Ordering::SeqCst);
+        self.most_memory.fetch_max(resident_memory(), Ordering::SeqCst);
+        tokio::time::sleep(3 * SECOND).await;
+        self.waiting.fetch_sub(1, Ordering::SeqCst);
+        Ok(WriteOutcome::default())
+    }
+}
+
+/// What the process has in memory, in bytes; nothing where the system does not say.
+fn resident_memory() -> usize {
+    let pages = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages = pages.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok());
+    pages.unwrap_or(0) * 4096
+}
+
+#[tokio::test(start_paused = true)]
+async fn windows_are_given_up_before_a_sink_takes_its_time() {
+    const WORKERS: usize = 16;
+    // Each fills the largest window there is, of 8 MiB, and there is room for one.
+    let plain = format!(r#"{{"Records":[{}{}]}}"#, selected("1"), " ".repeat(12 << 20));
+    let mut encoder = zstd::Encoder::new(Vec::new(), 1).expect("level 1 exists");
+    encoder.window_log(23).expect("a window of 8 MiB");
+    encoder.write_all(plain.as_bytes()).expect("a Vec takes everything");
+    let stored = encoder.finish().expect("a Vec takes everything");
+    let mut rig = Rig::new();
+    let sink = Arc::new(Slow::default());
+    rig.sink_front = Some(Arc::clone(&sink) as _);
+    rig.settings.workers = WORKERS;
+    for number in 0..WORKERS {
+        let name = key(&number.to_string());
+        rig.store.put(BUCKET, &name, stored.clone());
+        rig.queue.send(notification(&[&name]));
+    }
+    let before = resident_memory();
+    rig.run_until_empty().await;
+    assert_eq!(sink.most_waiting.load(Ordering::SeqCst), WORKERS);
+    let grown = sink.most_memory.load(Ordering::SeqCst).saturating_sub(before);
+    assert!(grown < WORKERS * (8 << 20) / 2, "{} MiB more than before", grown >> 20);
 }
