@@ -7,8 +7,12 @@ use tokio::time::timeout;
 use crate::budget::Budget;
 
 /// How long an object waits for the room to be read whole. Then it is read in pieces, which takes
-/// twice the time of a core, but no room: another object's sink may be stuck, and its bytes with it.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// twice the time of a core, but no room. Where room comes and goes, some is free again by then; where
+/// others' bodies drip or their sinks are stuck, every object waits in vain.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// How long an object waits for the room for a window, without which it cannot be read.
+const WINDOW_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What inflating zstd may take besides what every worker has room for: the largest window of a frame
 /// that is read, and blocks.
@@ -51,17 +55,17 @@ impl Wholes {
         if bytes <= self.own || bytes > self.largest {
             return None;
         }
-        self.take(bytes).await
+        self.take(bytes, PATIENCE).await
     }
 
     /// The room for a window of zstd. `None`: there is none at present.
     pub(crate) async fn room_for_window(&self) -> Option<Room> {
-        self.take(self.window).await
+        self.take(self.window, WINDOW_PATIENCE).await
     }
 
-    async fn take(&self, bytes: usize) -> Option<Room> {
+    async fn take(&self, bytes: usize, patience: Duration) -> Option<Room> {
         let taking = Arc::clone(&self.bytes).acquire_many_owned(u32::try_from(bytes).ok()?);
-        let taken = timeout(PATIENCE, taking).await.ok()?.ok()?;
+        let taken = timeout(patience, taking).await.ok()?.ok()?;
         Some(Room { bytes, _taken: taken })
     }
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::time::sleep;
 use trailsift_core::{Batch, Limits, Sink, SinkError, StoreError, WriteOutcome};
 use trailsift_testkit::StoreFault;
 
@@ -139,7 +140,7 @@ impl Sink for Slow {
         let waiting = self.waiting.fetch_add(1, Ordering::SeqCst) + 1;
         self.most_waiting.fetch_max(waiting, Ordering::SeqCst);
         self.most_memory.fetch_max(resident_memory(), Ordering::SeqCst);
-        tokio::time::sleep(3 * SECOND).await;
+        sleep(3 * SECOND).await;
         self.waiting.fetch_sub(1, Ordering::SeqCst);
         Ok(WriteOutcome::default())
     }
@@ -175,4 +176,32 @@ async fn windows_are_given_up_before_a_sink_takes_its_time() {
     assert_eq!(sink.most_waiting.load(Ordering::SeqCst), WORKERS);
     let grown = sink.most_memory.load(Ordering::SeqCst).saturating_sub(before);
     assert!(grown < WORKERS * (8 << 20) / 2, "{} MiB more than before", grown >> 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn large_files_whose_bodies_drip_hardly_delay_others() {
+    let (plain, _) = large(600);
+    let stored = gzip(&plain);
+    assert!((512 << 10..1 << 20).contains(&stored.len()), "{}", stored.len());
+    let mut rig = Rig::new();
+    // Room to read two such files whole.
+    rig.settings.memory = 16 << 20;
+    let put = |name: String| {
+        let name = key(&name);
+        rig.store.put(BUCKET, &name, stored.clone());
+        rig.queue.send(notification(&[&name]));
+        name
+    };
+    for number in 0..2 {
+        let dripping = put(format!("dripping-{number}"));
+        let drip = StoreFault::Drip { bytes: 16 << 10, every: 3 * SECOND };
+        rig.store.fault(BUCKET, &dripping, drip);
+    }
+    let running = rig.start();
+    // By now they have the room, since their first half MiB has come.
+    sleep(100 * SECOND).await;
+    (0..40).for_each(|number| drop(put(number.to_string())));
+    sleep(20 * SECOND).await;
+    assert_eq!(rig.queue.deleted().len(), 40);
+    running.stop().await;
 }
