@@ -187,8 +187,9 @@ impl Lane {
 
 /// How long a queue may hand out nothing before it is asked whether it holds something.
 const SILENCE: Duration = Duration::from_secs(60);
-/// How long at most it is left alone while it says that it does not: each question costs a request.
-const LONGEST_SILENCE: Duration = Duration::from_secs(60 * 60);
+/// How long at most it is left alone while it says that it does not: each question costs a request, a
+/// fifteenth of what the polls cost, and nobody hears of a queue that gets stuck before it is asked.
+const LONGEST_SILENCE: Duration = Duration::from_secs(5 * 60);
 /// How long that answer may take.
 const SILENCE_ASKS: Duration = Duration::from_secs(10);
 

@@ -397,6 +397,26 @@ async fn a_queue_that_holds_messages_but_hands_none_out_raises_the_alarm() {
     running.stop().await;
 }
 
+/// The longer a queue has said that it is empty, the more seldom it is asked; but never so seldom that
+/// nobody would hear of it.
+#[tokio::test(start_paused = true)]
+async fn a_queue_that_gets_stuck_after_a_quiet_day_raises_the_alarm_within_minutes() {
+    let rig = Rig::with_queue(QueueSettings {
+        visibility_timeout: 48 * 60 * MINUTE,
+        in_flight_cap: 1,
+        ..QueueSettings::default()
+    });
+    rig.deliver("taken", &[&selected("taken")]);
+    Queue::receive(&rig.queue, 1, SECOND).await.expect("a message");
+    let running = rig.start();
+    sleep(24 * 60 * MINUTE).await;
+    assert_eq!(silent(&rig), 0);
+    rig.deliver("stuck", &[&selected("stuck")]);
+    sleep(10 * MINUTE).await;
+    assert_eq!(silent(&rig), 1);
+    running.stop().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_empty_queue_is_silent_without_alarm() {
     let rig = Rig::new();
