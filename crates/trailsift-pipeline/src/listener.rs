@@ -187,8 +187,8 @@ impl Lane {
 
 /// How long a queue may hand out nothing before it is asked whether it holds something.
 const SILENCE: Duration = Duration::from_secs(60);
-/// How long at most it is left alone while it says that it does not: each question costs a request, a
-/// fifteenth of what the polls cost, and nobody hears of a queue that gets stuck before it is asked.
+/// How long at most it is left alone while it says that it does not: each question is in place of a
+/// poll, and nobody hears of a queue that gets stuck before it is asked.
 const LONGEST_SILENCE: Duration = Duration::from_secs(5 * 60);
 /// How long that answer may take.
 const SILENCE_ASKS: Duration = Duration::from_secs(10);
@@ -238,6 +238,11 @@ impl Lane {
                 silence.patience = None;
             } else {
                 silence.contradictions = 0;
+                if !self.shared.settings.until_empty {
+                    // The question was in place of a poll: an idle queue costs one request in this time,
+                    // whichever it is. What comes meanwhile waits for the next poll.
+                    sleep(LONG_POLL).await;
+                }
             }
         } else {
             return;
