@@ -255,8 +255,9 @@ impl Sifter {
                 } else if self.is_full() {
                     if self.inflater.is_whole() {
                         // While somebody takes what was found, the core's memory is for others.
-                        self.inflater.again();
                         scratch.take_back(self.window.release());
+                        self.restart_in_pieces();
+                        continue;
                     }
                     return Ok(Progress::Full);
                 }
@@ -331,6 +332,17 @@ impl Sifter {
         }
     }
 
+    /// Begins anew with an object that was inflated at once and of which nothing was taken yet.
+    fn restart_in_pieces(&mut self) {
+        self.inflater.restart_in_pieces();
+        self.splitter = Splitter::new();
+        self.window = Window::new();
+        self.found.clear();
+        self.held_bytes = 0;
+        self.counts = Counts::default();
+        self.hasher = self.sha256.take().map(|_| Sha256::new());
+    }
+
     /// Judges the document: the stream is verified to its end.
     fn finish(&mut self) {
         if let Some(hasher) = self.hasher.take() {
@@ -348,10 +360,6 @@ impl Sifter {
 
     /// Splits and judges what the window holds.
     fn split(&mut self) -> Result<(), SplitFault> {
-        if self.window.end() < self.splitter.offset() {
-            // It comes again, piece by piece, and was looked at up to that place.
-            return Ok(());
-        }
         while !self.is_full() {
             let bytes = self.window.since(self.splitter.offset());
             match self.splitter.next(bytes)? {
@@ -368,7 +376,7 @@ impl Sifter {
     /// From where on the window must hold its bytes: an unfinished record is kept while it may
     /// still turn out short enough.
     fn keep(&mut self) -> u64 {
-        let offset = self.splitter.offset().min(self.window.end());
+        let offset = self.splitter.offset();
         if self.broken.is_some() {
             return self.window.end();
         }

@@ -75,10 +75,8 @@ enum Whole {
     Untried,
     /// It is read piece by piece.
     No,
-    /// All of it is given out; the input is kept for [`Inflater::again`].
+    /// All of it is given out; the input is kept for [`Inflater::restart_in_pieces`].
     Yes,
-    /// All of it was given out once, and is now read once more, piece by piece.
-    Again,
 }
 
 impl Inflater {
@@ -166,9 +164,10 @@ impl Inflater {
         self.whole == Whole::Yes
     }
 
-    /// Begins anew with what [`Self::inflate_whole`] gave out, piece by piece.
-    pub(super) fn again(&mut self) {
-        self.whole = Whole::Again;
+    /// Takes back what [`Self::inflate_whole`] gave out: [`Self::step`] begins at the object's start.
+    pub(super) fn restart_in_pieces(&mut self) {
+        self.whole = Whole::No;
+        self.inflated = 0;
     }
 
     /// Inflates into `out`, which is not empty.
@@ -178,9 +177,6 @@ impl Inflater {
     pub(super) fn step(&mut self, out: &mut [u8]) -> Result<Step, InflateFault> {
         if let Some(fault) = self.failed.take() {
             return Err(fault);
-        }
-        if self.whole == Whole::Again {
-            return self.decode(out);
         }
         // One byte above the limit is enough to know that it is exceeded.
         let left = (self.max_inflated - self.inflated).saturating_add(1);

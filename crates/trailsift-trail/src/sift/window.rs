@@ -35,10 +35,9 @@ impl Window {
         (self.buffer, self.base, self.filled) = (buffer, 0, filled);
     }
 
-    /// Gives the adopted buffer up, and with it everything that was kept: the document comes again
-    /// from its start, or is over. What is remembered of it stays.
+    /// Gives the adopted buffer up, and with it all of the document but what is remembered.
     pub(super) fn release(&mut self) -> Vec<u8> {
-        (self.base, self.filled, self.was_full) = (0, 0, false);
+        (self.base, self.filled) = (0, 0);
         std::mem::take(&mut self.buffer)
     }
 
@@ -78,10 +77,7 @@ impl Window {
     pub(super) fn fill(&mut self, count: usize) -> &[u8] {
         let from = self.filled;
         let written = &self.buffer[from..from + count];
-        let end = self.base + from as u64;
-        if let Some(prefix) = &mut self.prefix
-            && prefix.from + prefix.bytes.len() as u64 == end
-        {
+        if let Some(prefix) = &mut self.prefix {
             let wanted = PREFIX - prefix.bytes.len();
             prefix.bytes.extend_from_slice(&written[..wanted.min(count)]);
         }

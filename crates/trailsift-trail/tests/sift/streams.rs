@@ -183,3 +183,32 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_is_there_as_a_whole_and_selects_too_much_is_handed_over_in_parts_with_its_hash() {
+    let records: Vec<_> = (0..500).map(wanted).collect();
+    let plain = format!(r#"{{"Records":[{}]}}"#, records.join(","));
+    let limits = SiftLimits { max_held: plain.len() / 10, ..LIMITS };
+    let mut scratch = Scratch::new(64 << 20);
+    let mut sifter = Sifter::new(limits, judge()).with_sha256();
+    sifter.feed(gzip(plain.as_bytes()).into());
+    sifter.end();
+    let (mut found, mut parts, mut inflated) = (Vec::new(), 0, 0);
+    loop {
+        let progress = sifter.run(&mut scratch).expect("it is sound");
+        assert!(sifter.held_bytes() <= limits.max_held + LIMITS.max_record);
+        assert!(scratch.held_bytes() >= plain.len(), "the core has its memory back");
+        assert!(sifter.counts().inflated >= inflated);
+        inflated = sifter.counts().inflated;
+        found.append(&mut sifter.take());
+        if progress == Progress::Done {
+            break;
+        }
+        assert_eq!(sifter.sha256(), None, "it is not at its end");
+        parts += 1;
+    }
+    assert!(parts > 1, "{parts}");
+    assert_eq!(found, sift(plain.as_bytes()).found);
+    assert_eq!(sifter.sha256(), Some(<[u8; 32]>::from(Sha256::digest(&plain))));
+    assert_eq!((sifter.counts().selected, inflated), (500, plain.len() as u64));
+}
