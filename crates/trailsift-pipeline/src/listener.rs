@@ -232,13 +232,13 @@ impl Lane {
         } else if silence.is_long() {
             // A queue that does not answer is no silence: the next receive says what is wrong.
             let status = timeout(SILENCE_ASKS, self.account.queue.status()).await;
-            let visible = status.ok().and_then(Result::ok).map_or(0, |status| status.visible);
-            if visible > 0 {
+            let visible = status.ok().and_then(Result::ok).map(|status| status.visible);
+            if visible.is_some_and(|visible| visible > 0) {
                 silence.contradictions += 1;
                 silence.patience = None;
             } else {
                 silence.contradictions = 0;
-                if !self.shared.settings.until_empty {
+                if visible.is_some() && !self.shared.settings.until_empty {
                     // The question was in place of a poll: an idle queue costs one request in this time,
                     // whichever it is. What comes meanwhile waits for the next poll.
                     sleep(LONG_POLL).await;
