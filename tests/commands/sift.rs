@@ -93,6 +93,20 @@ fn a_synchronised_bucket_yields_exactly_its_selected_records() {
 }
 
 #[test]
+fn links_and_pipes_in_a_folder_are_not_read_and_counted_as_skipped() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let elsewhere = tempfile::tempdir().expect("a folder");
+    let path = written(elsewhere.path(), &file(3, 20));
+    std::os::unix::fs::symlink(path, folder.path().join("link.json.gz")).expect("a link");
+    let pipe = Command::new("mkfifo").arg(folder.path().join("pipe.json.gz")).status();
+    assert!(pipe.expect("it runs").success());
+    let output = sift([folder.path()], b"");
+    assert_eq!(output.status.code(), Some(0));
+    let summary = text(&output.stderr);
+    assert!(summary.contains("files     0; skipped: 1 link, 1 special"), "{summary}");
+}
+
+#[test]
 fn a_bad_file_is_named_and_the_others_still_run_in_order() {
     let folder = tempfile::tempdir().expect("a folder");
     let (first, last) = (file(1, 200), file(2, 200));

@@ -20,6 +20,9 @@ const FILL: Duration = Duration::from_secs(120);
 const GRACE: Duration = Duration::from_secs(10 * 60);
 /// and a second more for each of these many bytes that have come.
 const BYTES_PER_SECOND: u64 = 16 << 10;
+/// A part of a body below this is copied to its neighbours: however little of it is used, it keeps a
+/// whole buffer of the connection alive.
+const SMALL: usize = 16 << 10;
 /// The pause before the first resume; it doubles.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -101,6 +104,7 @@ impl<'a> Reading<'a> {
     /// The next bytes, about `wanted` of them unless the object ends; none at its end.
     pub(crate) async fn next(&mut self, wanted: usize) -> Result<Vec<Bytes>, StoreError> {
         let mut parts = Vec::new();
+        let mut small = BytesMut::new();
         let mut length = 0;
         let mut fill_by = Instant::now() + FILL;
         while length < wanted && !self.ended {
@@ -112,7 +116,14 @@ impl<'a> Reading<'a> {
                 Ok(Some(Ok(part))) => {
                     self.offset += part.len() as u64;
                     length += part.len();
-                    parts.push(part);
+                    if part.len() < SMALL {
+                        small.extend_from_slice(&part);
+                    } else {
+                        if !small.is_empty() {
+                            parts.push(small.split().freeze());
+                        }
+                        parts.push(part);
+                    }
                 }
                 // All of it came, and some of it is wrong: there is nothing to go on from.
                 Ok(Some(Err(error @ StoreError::ChecksumMismatch(_)))) => return Err(error),
@@ -129,6 +140,9 @@ impl<'a> Reading<'a> {
                     fill_by = Instant::now() + FILL;
                 }
             }
+        }
+        if !small.is_empty() {
+            parts.push(small.freeze());
         }
         Ok(parts)
     }

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -24,6 +25,8 @@ const ZSTD_BYTES: usize = 9 << 20;
 #[derive(Debug)]
 pub(crate) struct Wholes {
     bytes: Arc<Semaphore>,
+    /// Somebody waited in vain, and no room came back since.
+    stuck: Arc<AtomicBool>,
     /// What a worker has room for by itself.
     own: usize,
     largest: usize,
@@ -36,6 +39,13 @@ pub(crate) struct Room {
     /// How large the object is, as stored.
     pub(crate) bytes: usize,
     _taken: OwnedSemaphorePermit,
+    stuck: Arc<AtomicBool>,
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.stuck.store(false, Ordering::Relaxed);
+    }
 }
 
 impl Wholes {
@@ -43,6 +53,7 @@ impl Wholes {
         let pool = budget.whole_pool_bytes.min(Semaphore::MAX_PERMITS);
         Self {
             bytes: Arc::new(Semaphore::new(pool)),
+            stuck: Arc::default(),
             own: budget.chunk_bytes,
             largest: budget.whole_bytes.min(pool),
             window: ZSTD_BYTES.min(pool),
@@ -55,7 +66,12 @@ impl Wholes {
         if bytes <= self.own || bytes > self.largest {
             return None;
         }
-        self.take(bytes, PATIENCE).await
+        let patience = if self.stuck.load(Ordering::Relaxed) { Duration::ZERO } else { PATIENCE };
+        let room = self.take(bytes, patience).await;
+        if room.is_none() {
+            self.stuck.store(true, Ordering::Relaxed);
+        }
+        room
     }
 
     /// The room for a window of zstd. `None`: there is none at present.
@@ -66,7 +82,7 @@ impl Wholes {
     async fn take(&self, bytes: usize, patience: Duration) -> Option<Room> {
         let taking = Arc::clone(&self.bytes).acquire_many_owned(u32::try_from(bytes).ok()?);
         let taken = timeout(patience, taking).await.ok()?.ok()?;
-        Some(Room { bytes, _taken: taken })
+        Some(Room { bytes, _taken: taken, stuck: Arc::clone(&self.stuck) })
     }
 }
 
@@ -89,6 +105,9 @@ mod tests {
         let first = wholes.room_for(size).await.expect("4 MiB are free");
         let second = wholes.room_for(size).await.expect("2 MiB are free");
         let asked = Instant::now();
+        assert!(wholes.room_for(size).await.is_none());
+        assert_eq!(asked.elapsed(), PATIENCE);
+        // Nor does the next one: it would wait for the same room.
         assert!(wholes.room_for(size).await.is_none());
         assert_eq!(asked.elapsed(), PATIENCE);
         drop(first);

@@ -55,6 +55,18 @@ async fn an_object_past_its_deadline_is_not_resumed() {
     assert_eq!((metrics.ports.body_timeouts.get(), store.requests().len()), (1, 1));
 }
 
+/// Each part keeps the buffer alive that it was read into: a body in crumbs would take a hundred times its
+/// size.
+#[tokio::test(start_paused = true)]
+async fn small_parts_of_a_body_are_copied_together() {
+    let (store, metrics, file) = (store(100_000), metrics(), file());
+    store.fault("b", "k", StoreFault::Drip { bytes: 10, every: Duration::from_millis(1) });
+    let mut reading = Reading::open(&store, &file, &metrics).await.expect("it opens");
+    let parts = reading.next(CHUNK).await.expect("no fault");
+    assert_eq!(parts.iter().map(Bytes::len).collect::<Vec<_>>(), [100_000]);
+    assert!(reading.is_ended());
+}
+
 #[tokio::test]
 async fn an_object_that_is_read_whole_comes_in_one_piece_with_its_end() {
     let (metrics, file) = (metrics(), file());

@@ -61,7 +61,10 @@ impl State {
                     summary.failed("folder_unreadable");
                     progress.aside(|| complain(&error.to_string()));
                 }
-                Some(Ok(entry)) if !entry.file_type().is_file() => {}
+                Some(Ok(entry)) if entry.file_type().is_dir() => {}
+                // Links, pipes and devices: not followed and not waited for, but not passed over either.
+                Some(Ok(entry)) if entry.file_type().is_symlink() => summary.skipped("link"),
+                Some(Ok(entry)) if !entry.file_type().is_file() => summary.skipped("special"),
                 Some(Ok(entry)) => match reason_to_skip(entry.path()) {
                     None => return Some(entry.into_path()),
                     Some(reason) => summary.skipped(reason),
