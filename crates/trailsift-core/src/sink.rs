@@ -11,6 +11,9 @@ use crate::{Disposition, Entry, Reason};
 pub struct Batch {
     /// The events in order.
     pub entries: Vec<Entry>,
+    /// Whoever writes this has more to write, but only once this is settled: it should not wait for
+    /// company.
+    pub more_follows: bool,
 }
 
 impl Batch {

@@ -63,6 +63,8 @@ pub(crate) struct Origin<'a> {
     pub(crate) entry: Option<usize>,
     /// Whether a line of the quarantine holds the message's body already.
     pub(crate) body_parked: &'a AtomicBool,
+    /// The message has more to deliver, but only once this is settled.
+    pub(crate) more_follows: bool,
 }
 
 /// Up to this size every line of the quarantine holds the body of its message. Of a larger one only
@@ -215,7 +217,8 @@ impl Dispatcher {
         from: &Provenance,
         origin: Origin<'_>,
     ) -> Result<(), Undelivered> {
-        let Consignment { batch, mut owed } = consignment;
+        let Consignment { mut batch, mut owed } = consignment;
+        batch.more_follows = origin.more_follows;
         let outlet = &desk.outlet;
         let end = batch.entries.last().map_or(0, |entry| entry.index + 1);
         // Cancel safety: a write that is given up acknowledges nothing; its events come again with

@@ -158,6 +158,7 @@ impl Lane {
                     *released = true;
                     let found = bad.limit(sifter.take());
                     times.note(&found);
+                    let origin = Origin { more_follows: true, ..origin };
                     self.deliver(found, &from, origin).await?;
                     Fed::default()
                 }

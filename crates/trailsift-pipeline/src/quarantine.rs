@@ -133,7 +133,7 @@ impl Quarantine {
                 etag: None,
             }),
         };
-        let batch = Batch { entries: vec![entry] };
+        let batch = Batch { entries: vec![entry], more_follows: false };
         // Cancel safety: a parcel whose write is given up is not parked; it comes again with its
         // message, and at worst is there twice.
         let outcome = tokio::select! {

@@ -141,7 +141,8 @@ impl Lane {
         let mut seen = HashSet::new();
         let mut unreadable = 0_u64;
         for (place, object) in notified.objects.iter().enumerate() {
-            let origin = Origin { entry: Some(place), ..origin };
+            let more_follows = place + 1 < notified.objects.len();
+            let origin = Origin { entry: Some(place), more_follows, ..origin };
             let outcome = match object {
                 Ok(object) => {
                     // With its entity tag: two entries may tell of an object and of what has
@@ -235,7 +236,8 @@ impl Lane {
     }
 
     fn origin<'a>(&'a self, message: &'a Message, body_parked: &'a AtomicBool) -> Origin<'a> {
-        Origin { account: &self.account.name, message, entry: None, body_parked }
+        let account = &self.account.name;
+        Origin { account, message, entry: None, body_parked, more_follows: false }
     }
 
     async fn park_message(&self, origin: Origin<'_>, reason: Reason, error: String) -> Verdict {

@@ -51,9 +51,9 @@ const WAITING_CALLERS: usize = 1;
 /// Coalesces the writes of many callers into batches, and splits what is too large for one.
 ///
 /// Each caller gets the outcome of its own entries, each settled exactly once, in its own order. A
-/// full batch goes at once, and so does one that enough callers wait for; others when their oldest
-/// entry has waited for `linger`. Several are on their way at the same time. An entry that is larger than the sink takes is poison
-/// (`sink_record_too_large`) and never sent.
+/// full batch goes at once, and so does one that enough callers wait for, or one of whom more follows;
+/// others when their oldest entry has waited for `linger`. Several are on their way at the same time.
+/// An entry that is larger than the sink takes is poison (`sink_record_too_large`) and never sent.
 ///
 /// Memory: what the callers that wait hold anyway, and `in_flight` batches, which may outlive their
 /// callers. Entries that are not on their way yet are dropped as soon as their caller goes, and never
@@ -73,8 +73,15 @@ pub struct Batching {
 #[derive(Debug)]
 enum State {
     New,
-    Running { queue: mpsc::Sender<Vec<Item>>, task: JoinSet<()> },
+    Running { queue: mpsc::Sender<Request>, task: JoinSet<()> },
     Closed,
+}
+
+/// What one caller hands in.
+#[derive(Debug)]
+struct Request {
+    items: Vec<Item>,
+    more_follows: bool,
 }
 
 impl Batching {
@@ -98,7 +105,7 @@ impl Batching {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn queue(&self) -> Result<mpsc::Sender<Vec<Item>>, SinkError> {
+    fn queue(&self) -> Result<mpsc::Sender<Request>, SinkError> {
         let mut state = self.state();
         match &*state {
             State::Running { queue, .. } => Ok(queue.clone()),
@@ -111,6 +118,7 @@ impl Batching {
                     waiting: VecDeque::new(),
                     waiting_bytes: 0,
                     callers: 0,
+                    hurries: false,
                     flushes: JoinSet::new(),
                 };
                 let mut task = JoinSet::new();
@@ -164,7 +172,8 @@ impl Sink for Batching {
             let queue = self.queue()?;
             let (items, awaited) = issue(entries);
             let stopped = || SinkError::retry("the sink was closed before the write was done");
-            queue.send(items).await.map_err(|_| stopped())?;
+            let request = Request { items, more_follows: batch.more_follows };
+            queue.send(request).await.map_err(|_| stopped())?;
             drop(queue);
             let results = awaited.results().await.map_err(|_| stopped())?;
             for (index, result) in sent.into_iter().zip(results) {
@@ -207,11 +216,13 @@ struct Collector {
     waiting_bytes: usize,
     /// Whose last item is among them.
     callers: usize,
+    /// Somebody among them goes on only when it is done.
+    hurries: bool,
     flushes: JoinSet<()>,
 }
 
 impl Collector {
-    async fn run(mut self, mut requests: mpsc::Receiver<Vec<Item>>) {
+    async fn run(mut self, mut requests: mpsc::Receiver<Request>) {
         let mut open = true;
         while open || !self.waiting.is_empty() {
             let free = self.flushes.len() < self.room.in_flight;
@@ -232,7 +243,7 @@ impl Collector {
                 // Cancel safety: a receive that loses the race has taken nothing from the channel.
                 // Nothing more is taken while a full batch waits, which bounds memory.
                 request = requests.recv(), if open && !self.is_full() => match request {
-                    Some(items) => self.take(items),
+                    Some(request) => self.take(request),
                     None => open = false,
                 },
             }
@@ -240,7 +251,8 @@ impl Collector {
         while self.flushes.join_next().await.is_some() {}
     }
 
-    fn take(&mut self, items: Vec<Item>) {
+    fn take(&mut self, Request { items, more_follows }: Request) {
+        self.hurries |= more_follows;
         self.waiting_bytes += items.iter().map(|item| item.size).sum::<usize>();
         self.callers += 1;
         self.waiting.extend(items);
@@ -253,7 +265,8 @@ impl Collector {
     /// Whether there is nothing to wait for. While too many batches are on their way more is taken
     /// all the same, until this one is full.
     fn is_due(&self) -> bool {
-        self.is_full() || self.callers >= self.room.callers
+        let hurries = self.hurries && !self.waiting.is_empty();
+        hurries || self.is_full() || self.callers >= self.room.callers
     }
 
     /// Sends as many of the oldest items as one batch holds, at least one.
@@ -275,8 +288,10 @@ impl Collector {
                 items.push(item);
             }
         }
+        self.hurries &= !self.waiting.is_empty();
         if !items.is_empty() {
-            self.flushes.spawn(write(Arc::clone(&self.inner), Batch { entries }, items));
+            let batch = Batch { entries, more_follows: false };
+            self.flushes.spawn(write(Arc::clone(&self.inner), batch, items));
         }
     }
 }

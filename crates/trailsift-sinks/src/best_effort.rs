@@ -205,7 +205,7 @@ impl Writer {
             if !entries.is_empty() {
                 let (inner, shared) = (Arc::clone(&self.inner), Arc::clone(&self.shared));
                 writes.spawn(async move {
-                    let batch = Batch { entries: entries.into() };
+                    let batch = Batch { entries: entries.into(), more_follows: false };
                     let result = inner.write(&batch).await;
                     shared.settled(&batch, result);
                 });

@@ -122,8 +122,8 @@ impl Sink for Retry {
             );
             tokio::time::sleep(wait).await;
             self.meter.retried(pending.len());
-            let again =
-                Batch { entries: pending.iter().map(|i| batch.entries[*i].clone()).collect() };
+            let entries = pending.iter().map(|i| batch.entries[*i].clone()).collect();
+            let again = Batch { entries, more_follows: batch.more_follows };
             let results = settle(again.entries.len(), self.inner.write(&again).await);
             self.spell.note(&results);
             attempts += 1;

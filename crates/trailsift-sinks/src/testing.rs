@@ -94,7 +94,7 @@ pub(crate) fn batch<T: ToString>(texts: impl IntoIterator<Item = T>) -> Batch {
             source: Arc::clone(&source),
         })
         .collect();
-    Batch { entries }
+    Batch { entries, more_follows: false }
 }
 
 pub(crate) fn metrics() -> SinkMetrics {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use prometheus::Registry;
 use tokio::time::{Instant, sleep};
-use trailsift_core::{Message, Queue, QueueError, QueueStatus, Receipt};
+use trailsift_core::{Message, Queue, QueueError, QueueStatus, Receipt, Sink};
 use trailsift_pipeline::Budget;
 use trailsift_sinks::{BatchSettings, Decoration, SinkMetrics, decorate};
 use trailsift_testkit::MemoryQueue;
@@ -126,6 +126,46 @@ async fn a_backlog_takes_a_tenth_of_a_receive_and_a_tenth_of_a_delete_for_each_f
     running.stop().await;
 }
 
+/// A sink in front of the rig's with the longest `linger` that the configuration allows.
+fn lingering(rig: &Rig, callers: usize) -> Arc<dyn Sink> {
+    let batch = BatchSettings { linger: 30 * SECOND, callers, ..BatchSettings::default() };
+    let metrics = SinkMetrics::register(&Registry::new()).expect("a fresh registry");
+    let decoration = Decoration { batch, ..Decoration::default() };
+    decorate(Arc::new(rig.sink.clone()), decoration, &metrics)
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_objects_of_a_message_and_the_parts_of_a_file_wait_for_one_linger_in_all() {
+    let mut rig = Rig::new();
+    rig.sink_front = Some(lingering(&rig, usize::MAX));
+    let names: Vec<_> = (0..20).map(|n| key(&format!("{n:05}"))).collect();
+    let mut wanted = Vec::new();
+    for (n, name) in names.iter().enumerate() {
+        wanted.push(selected(&format!("{n:05}")));
+        rig.store.put(BUCKET, name, trail_file(&[&wanted[n]]));
+    }
+    // Selects twice what a worker may hold.
+    let padding = "x".repeat(rig.settings.max_record / 2);
+    let large: Vec<_> = (0..200).map(|n| selected(&format!("large-{n:05}-{padding}"))).collect();
+    let budget =
+        Budget::plan(rig.settings.memory, rig.settings.workers, 1, rig.settings.max_record);
+    assert!(large.iter().map(String::len).sum::<usize>() > 2 * budget.held_bytes);
+    rig.store.put(
+        BUCKET,
+        &key("large"),
+        trail_file(&large.iter().map(String::as_str).collect::<Vec<_>>()),
+    );
+    let mut all: Vec<_> = names.iter().map(String::as_str).collect();
+    let name = key("large");
+    all.push(&name);
+    rig.queue.send(notification(&all));
+    wanted.extend(large);
+    let running = rig.start();
+    within(31 * SECOND, rig.queue.until_empty()).await;
+    assert_eq!(rig.events(), wanted);
+    running.stop().await;
+}
+
 /// The longest `linger` that the configuration allows, and an event in each file.
 #[tokio::test(start_paused = true)]
 async fn a_backlog_does_not_wait_for_the_linger_of_a_sink() {
@@ -136,10 +176,7 @@ async fn a_backlog_does_not_wait_for_the_linger_of_a_sink() {
     let settings = &rig.settings;
     let budget = Budget::plan(settings.memory, settings.workers, 1, settings.max_record);
     let callers = budget.lingering_per_sink(2);
-    let batch = BatchSettings { linger, callers, ..BatchSettings::default() };
-    let metrics = SinkMetrics::register(&Registry::new()).expect("a fresh registry");
-    let decoration = Decoration { batch, ..Decoration::default() };
-    rig.sink_front = Some(decorate(Arc::new(rig.sink.clone()), decoration, &metrics));
+    rig.sink_front = Some(lingering(&rig, callers));
     let running = rig.start();
     let begun = Instant::now();
     within(60 * SECOND, rig.sink.until_acknowledged(files - callers)).await;

@@ -189,6 +189,7 @@ impl Sink for BuggySink {
         let every_third = self.writes.fetch_add(1, Ordering::Relaxed).is_multiple_of(3);
         let each = |change: fn(Entry) -> Entry| Batch {
             entries: batch.entries.iter().cloned().map(change).collect(),
+            ..Batch::default()
         };
         match self.bug {
             Bug::DropMeansDelivered => {

@@ -90,6 +90,22 @@ async fn a_batch_that_enough_callers_wait_for_does_not_linger() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_caller_of_whom_more_follows_waits_for_no_company_and_takes_along_who_does() {
+    let sink = taking();
+    let batching = Batching::new(sink.clone(), settings(500, 1000, 1), &metrics());
+    let started = Instant::now();
+    let (patient, last) = (batch(["patient"]), batch(["last"]));
+    let urgent = Batch { more_follows: true, ..batch(["urgent"]) };
+    let together = futures::join!(batching.write(&patient), batching.write(&urgent));
+    assert_eq!((acknowledged(1, &together.0).len(), acknowledged(1, &together.1).len()), (1, 1));
+    assert_eq!(started.elapsed(), Duration::ZERO);
+    // That haste is over.
+    assert_eq!(acknowledged(1, &batching.write(&last).await), [0]);
+    assert_eq!(started.elapsed(), LINGER);
+    assert_eq!(sink.written().iter().map(Vec::len).collect::<Vec<_>>(), [2, 1]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_waits_for_a_batch_on_its_way_grows_beyond_its_callers() {
     let slow = Duration::from_secs(1);
     let sink = ScriptedSink::new(move |_| async move {

@@ -25,7 +25,7 @@ fn batch<T: ToString>(texts: impl IntoIterator<Item = T>) -> Batch {
         index: index as u64,
         source: Arc::clone(&source),
     };
-    Batch { entries: texts.into_iter().enumerate().map(entry).collect() }
+    Batch { entries: texts.into_iter().enumerate().map(entry).collect(), more_follows: false }
 }
 
 /// The texts that an answer acknowledges.

@@ -19,7 +19,7 @@ fn batch(data: &[&'static str]) -> Batch {
         index: index as u64,
         source: Arc::clone(&source),
     };
-    Batch { entries: data.iter().enumerate().map(entry).collect() }
+    Batch { entries: data.iter().enumerate().map(entry).collect(), more_follows: false }
 }
 
 fn names(entries: &[Entry]) -> Vec<String> {
