@@ -229,8 +229,8 @@ impl Sifter {
     }
 
     /// Works until it needs something. An object that was fed whole before the first run, and
-    /// [ended](Self::end), is inflated at once where the scratch's limit allows. After [`Progress::Done`] or an error the object is over, and
-    /// running again says the same.
+    /// [ended](Self::end), is inflated at once where the scratch's limit allows. After
+    /// [`Progress::Done`] or an error the object is over, and running again says the same.
     ///
     /// # Errors
     /// If the object cannot be read. [`Self::take`] then yields what may still be delivered: for
@@ -322,7 +322,7 @@ impl Sifter {
 
     /// Inflates the object in one go, where that can be done.
     fn inflate_whole(&mut self, scratch: &mut Scratch) {
-        // What is selected at large has to be taken in parts, and the object read again in between.
+        // Where every record may be selected, what is too much to be held is read in pieces at once.
         let limit = if self.judge.reads_all() { self.max_held } else { usize::MAX };
         let Some(inflated) = self.inflater.inflate_whole(scratch, limit) else { return };
         self.window.adopt(scratch.lend(), inflated);

@@ -216,7 +216,7 @@ impl Report {
     }
 
     fn markdown(&self) -> String {
-        let arguments: Vec<String> = std::env::args().skip(1).collect();
+        let arguments: Vec<String> = std::env::args().skip(1).map(without_folders).collect();
         let mut table = table(&self.rows, HEADER.map(|name| name.replace('\n', " ")));
         table.load_style(presets::ASCII_MARKDOWN);
         table.force_no_tty();
@@ -231,6 +231,15 @@ impl Report {
         }
         text.push_str(NOTES);
         text
+    }
+}
+
+/// An argument of the command as others may read it: where a program lies here is nobody's business.
+fn without_folders(argument: String) -> String {
+    let Some((folders, name)) = argument.rsplit_once('/') else { return argument };
+    match folders.split_once('=') {
+        Some((option, _)) => format!("{option}={name}"),
+        None => name.to_owned(),
     }
 }
 

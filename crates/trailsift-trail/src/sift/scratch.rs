@@ -32,11 +32,6 @@ impl Scratch {
         Self { limit, decompressor: None, buffer: Vec::new() }
     }
 
-    /// Gives up what it keeps.
-    pub fn clear(&mut self) {
-        *self = Self::new(self.limit);
-    }
-
     /// How many bytes it keeps.
     pub fn held_bytes(&self) -> usize {
         self.buffer.capacity()

@@ -65,3 +65,11 @@ fn a_table_in_a_file_has_one_line_per_row() {
     table.load_style(presets::ASCII_MARKDOWN);
     assert_eq!(table.to_string().lines().count(), 4, "{table}");
 }
+
+#[test]
+fn the_command_that_is_written_down_names_no_folder_of_this_machine() {
+    let written = |argument: &str| without_folders(argument.to_owned());
+    assert_eq!(written("--write"), "--write");
+    assert_eq!(written("/somewhere/else/trailsift"), "trailsift");
+    assert_eq!(written("--binary=../target/release/trailsift"), "--binary=trailsift");
+}
