@@ -26,6 +26,11 @@ impl RouteSet {
         route < Self::MAX && self.0 & (1 << route) != 0
     }
 
+    /// The routes that are in both sets.
+    pub fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
     /// Whether no route is in the set.
     pub fn is_empty(self) -> bool {
         self.0 == 0

@@ -10,7 +10,7 @@ use trailsift_core::{
     Batch, Clock, Disposition, Entry, Known, Message, ObjectId, Reason, Record, RouteSet, Sink,
     SinkError, Source,
 };
-use trailsift_route::Format;
+use trailsift_route::{Formatter, Origin as Place};
 use trailsift_trail::{FaultyRecord, Found, event_time};
 
 use crate::books::Books;
@@ -29,7 +29,7 @@ pub struct Outlet {
     /// The sink, with all its decorators.
     pub sink: Arc<dyn Sink>,
     /// How its events are written.
-    pub format: Format,
+    pub formatter: Formatter,
     /// The routes that lead to it. A record that several of them select goes there once.
     pub routes: RouteSet,
     /// Whether a message waits for it. A best-effort sink holds nothing back.
@@ -336,9 +336,10 @@ impl Consignment {
         let mut load = Self { batch: Batch::default(), owed: Vec::new() };
         let owed_from = from.owed_from(outlet.sink.name(), outlet.routes);
         for record in records.iter().filter(|record| record.index >= owed_from) {
-            if record.routes.iter().any(|route| outlet.routes.contains(route)) {
+            let routes = record.routes.and(outlet.routes);
+            if !routes.is_empty() {
                 load.batch.entries.push(Entry {
-                    data: outlet.format.render(record),
+                    data: outlet.formatter.render(record, routes, Place::from(&*from.source)),
                     index: record.index,
                     source: Arc::clone(&from.source),
                 });

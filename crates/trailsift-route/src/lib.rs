@@ -10,10 +10,9 @@ mod reader;
 mod routes;
 mod spec;
 mod table;
-mod text;
 
 pub use check::RouteError;
-pub use format::Format;
+pub use format::{Format, Formatter, Origin};
 pub use reader::MAX_DEPTH;
 pub use routes::Routes;
 pub use spec::{Condition, FieldSpec, RouteSpec, SelectorSpec, Value};

@@ -11,7 +11,7 @@ use trailsift_core::{Reason, RecordFault};
 
 use crate::bits::Bits;
 use crate::plan::{EVENT_SOURCE, Plan};
-use crate::text::{plain_len, unescape};
+use trailsift_event::text::{plain_len, unescape};
 
 /// How deeply a record may be nested, its own braces counted: deeper ones are a fault. CloudTrail's
 /// own stay below 30. It also bounds the recursion where arrays lie in a path.

@@ -16,7 +16,7 @@ use trailsift_pipeline::{
     Account, AllowedBucket, AllowedKeys, Cpu, Ended, Health, Outlet, PipelineMetrics, Quarantine,
     Service, Settings, Surroundings, Totals,
 };
-use trailsift_route::{Format, RouteSpec, Routes};
+use trailsift_route::{Format, Formatter, RouteSpec, Routes};
 use trailsift_testkit::{
     FixedClock, MemoryLedger, MemoryQueue, MemoryStore, QueueSettings, ScriptedSink,
 };
@@ -236,7 +236,7 @@ fn built_in() -> Arc<Routes> {
 pub(crate) fn outlet(sink: Arc<dyn Sink>, required: bool) -> Outlet {
     let mut routes = RouteSet::EMPTY;
     routes.insert(0);
-    Outlet { sink, format: Format::Raw, routes, required }
+    Outlet { sink, formatter: Formatter::new(Format::Raw, []), routes, required }
 }
 
 pub(crate) fn key(name: &str) -> String {

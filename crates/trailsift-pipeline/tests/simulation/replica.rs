@@ -11,7 +11,9 @@ use trailsift_pipeline::{
     Account, AllowedBucket, AllowedKeys, Cpu, Ended, Health, Outlet, PipelineMetrics, Quarantine,
     Service, Surroundings,
 };
-use trailsift_route::{Condition, FieldSpec, Format, RouteSpec, Routes, SelectorSpec, Value};
+use trailsift_route::{
+    Condition, FieldSpec, Format, Formatter, RouteSpec, Routes, SelectorSpec, Value,
+};
 use trailsift_sinks::{SinkMetrics, decorate};
 use trailsift_testkit::{FixedClock, MemoryStore};
 
@@ -98,7 +100,7 @@ impl Replica {
         };
         let outlet = |name, routes: &[usize], required| Outlet {
             sink: Bug::before_desk(*bug, name, desk(name)),
-            format: Format::Raw,
+            formatter: Formatter::new(Format::Raw, []),
             routes: route_set(routes),
             required,
         };

@@ -7,8 +7,8 @@ use trailsift_trail::MultiMember;
 
 use super::units::duration_text;
 use super::{
-    Account, AllowedAccounts, BodyShape, Compression, Config, Format, HeaderValue, Quarantine,
-    Service, SinkConfig, SinkKind,
+    Account, AllowedAccounts, BodyShape, Compression, Config, HeaderValue, Quarantine, Service,
+    SinkConfig, SinkKind,
 };
 
 /// TOML with every default written out. Holds no secret, only where each is; loading it yields the
@@ -138,9 +138,7 @@ fn sink(f: &mut impl Write, name: &str, config: &SinkConfig) -> fmt::Result {
             writeln!(f, "allow_http = {}", http.allow_http)?;
         }
     }
-    let format = match config.format {
-        Format::Raw => "raw",
-    };
+    let format = config.format.name();
     writeln!(f, "format = \"{format}\"\nrequired = {}", config.required)?;
     let batch = &config.batch;
     let linger = duration_text(batch.linger);

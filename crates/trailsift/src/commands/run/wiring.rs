@@ -12,7 +12,7 @@ use trailsift_ledger::{LedgerSettings, SqliteLedger};
 use trailsift_pipeline::{
     Account, AllowedBucket, AllowedKeys, Budget, Outlet, PipelineMetrics, Quarantine, Settings,
 };
-use trailsift_route::Routes;
+use trailsift_route::{Formatter, Routes};
 use trailsift_sinks::{
     BatchSettings, Decoration, FileSettings, FileSink, HeaderText, HttpSettings, HttpSink,
     RetrySettings, SecretSource, SinkMetrics, StdoutSink, decorate,
@@ -124,6 +124,7 @@ fn http_settings(http: &HttpConfig) -> HttpSettings {
 
 /// The sinks that routes lead to, each with the routes that do.
 pub(super) fn outlets(config: &Config, sinks: &BTreeMap<String, Arc<dyn Sink>>) -> Vec<Outlet> {
+    let names: Arc<[String]> = config.routes.iter().map(|route| route.name.clone()).collect();
     let outlet = |(name, sink): (&String, &SinkConfig)| {
         let mut routes = RouteSet::EMPTY;
         for (number, route) in config.routes.iter().enumerate() {
@@ -134,7 +135,7 @@ pub(super) fn outlets(config: &Config, sinks: &BTreeMap<String, Arc<dyn Sink>>) 
         let built = sinks.get(name).filter(|_| !routes.is_empty())?;
         Some(Outlet {
             sink: Arc::clone(built),
-            format: sink.format,
+            formatter: Formatter::new(sink.format, Arc::clone(&names)),
             routes,
             required: sink.required,
         })

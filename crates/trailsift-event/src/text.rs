@@ -3,7 +3,7 @@
 /// How many bytes at the start of `bytes` mean themselves in a JSON string: up to the first quote,
 /// backslash or control character.
 #[inline(always)]
-pub(crate) fn plain_len(bytes: &[u8]) -> usize {
+pub fn plain_len(bytes: &[u8]) -> usize {
     let (words, tail) = bytes.as_chunks::<8>();
     for (index, word) in words.iter().enumerate() {
         let special = special(*word);
@@ -31,7 +31,7 @@ fn special(word: [u8; 8]) -> u64 {
 /// What the inside of a well-formed JSON string says, in UTF-8 except for lone surrogates, which
 /// become the three bytes that UTF-8 would have for them (WTF-8). No text from a configuration
 /// holds those, so that they differ from everything and still have a beginning and an end.
-pub(crate) fn unescape(inside: &[u8]) -> Vec<u8> {
+pub fn unescape(inside: &[u8]) -> Vec<u8> {
     let mut text = Vec::with_capacity(inside.len());
     let mut rest = inside;
     while let Some(at) = memchr::memchr(b'\\', rest) {

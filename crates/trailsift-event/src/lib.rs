@@ -1,0 +1,12 @@
+#![doc = include_str!("../README.md")]
+
+mod actor;
+mod event;
+mod json;
+mod operation;
+pub mod text;
+
+pub use actor::{Actor, ActorKind, Credentials};
+pub use event::{Event, Outcome};
+pub use json::{Elements, Json, Kind, Members};
+pub use operation::{Activity, Operation, Resource};
