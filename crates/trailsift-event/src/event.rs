@@ -48,6 +48,17 @@ impl<'r> Event<'r> {
         self.get(name)?.text().filter(|text| !text.is_empty())
     }
 
+    /// Every value at this path, in the record's order: the names from the top of the record, joined
+    /// by dots. Arrays, also arrays of arrays, stand for each of their elements; nulls are left out.
+    /// Selectors read paths in the same way.
+    pub fn values(&self, path: &str) -> Vec<Json<'r>> {
+        let mut names = path.split('.');
+        let top = names.next().and_then(|name| self.get(name));
+        names.fold(one_by_one(top.into_iter()), |values, name| {
+            one_by_one(values.into_iter().filter_map(|value| value.get(name)))
+        })
+    }
+
     /// Who did it, and with which kind of credentials.
     pub fn actor(&self) -> Actor<'r> {
         self.get("userIdentity").map_or_else(Actor::default, Actor::of)
@@ -65,5 +76,73 @@ impl<'r> Event<'r> {
             return Outcome::Success;
         }
         Outcome::Failure { code, message }
+    }
+}
+
+/// The values, with the elements of an array in its place and without nulls. Arrays may be nested as
+/// deep as they like: what is still to be looked at stands in a list.
+fn one_by_one<'r>(values: impl Iterator<Item = Json<'r>>) -> Vec<Json<'r>> {
+    let mut pending: Vec<_> = values.collect();
+    pending.reverse();
+    let mut flat = Vec::with_capacity(pending.len());
+    while let Some(value) = pending.pop() {
+        match value.kind() {
+            Kind::Null => {}
+            Kind::Array => {
+                let first = pending.len();
+                pending.extend(value.elements());
+                pending[first..].reverse();
+            }
+            _ => flat.push(value),
+        }
+    }
+    flat
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_walks_objects_and_arrays() {
+        let event = Event::new(
+            br#"{"a":[{"b":1},{"b":[null,[2,[]],{"c":3}]},4,{"b":null},{"b":{"c":5}}],
+                "n":null,"e":[],"s":"x","a.b":6,"o":{"":7}}"#,
+        );
+        for (path, values) in [
+            ("a.b", vec!["1", "2", r#"{"c":3}"#, r#"{"c":5}"#]),
+            ("a.b.c", vec!["3", "5"]),
+            (
+                "a",
+                vec![
+                    r#"{"b":1}"#,
+                    r#"{"b":[null,[2,[]],{"c":3}]}"#,
+                    "4",
+                    r#"{"b":null}"#,
+                    r#"{"b":{"c":5}}"#,
+                ],
+            ),
+            ("s", vec![r#""x""#]),
+            ("o.", vec!["7"]),
+            ("s.t", vec![]),
+            ("n", vec![]),
+            ("e", vec![]),
+            ("A.b", vec![]),
+            ("", vec![]),
+            (".", vec![]),
+        ] {
+            let found = event.values(path);
+            let found: Vec<_> = found.iter().map(|value| value.raw()).collect();
+            let values: Vec<_> = values.into_iter().map(str::as_bytes).collect();
+            assert_eq!(found, values, "{path}");
+        }
+    }
+
+    #[test]
+    fn arrays_may_be_nested_deeper_than_the_stack() {
+        let depth = 10_000;
+        let record = format!(r#"{{"a":{}1{}}}"#, "[".repeat(depth), "]".repeat(depth));
+        let event = Event::new(record.as_bytes());
+        assert_eq!(event.values("a"), [Json::new(b"1")]);
     }
 }
