@@ -16,6 +16,14 @@ Exit codes:
   3  no account could be reached in time
   130, 143  ended by a second SIGINT or SIGTERM";
 
+const SCHEMA_HELP: &str = "\
+With Even Better TOML or another editor that uses Taplo:
+  trailsift schema > trailsift.schema.json
+and as the first line of trailsift.toml and of each file in accounts/, with its path from there:
+  #:schema ./trailsift.schema.json
+
+It knows names, types, defaults and the values of closed sets; `trailsift check` also knows what goes together.";
+
 /// Sifts CloudTrail buckets for the events that matter, and delivers them.
 ///
 /// trailsift listens to the notifications of CloudTrail buckets, reads each trail file as it lands,
@@ -85,6 +93,9 @@ pub enum Command {
     Sift(SiftArgs),
     /// Validate the configuration: every mistake at once, each with file, line and a remedy.
     Check(CheckArgs),
+    /// Print the JSON Schema of the configuration, for editors and other validators.
+    #[command(after_help = SCHEMA_HELP)]
+    Schema,
     /// Print the completion script of a shell.
     Completions(CompletionsArgs),
 }

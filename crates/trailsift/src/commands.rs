@@ -4,6 +4,7 @@ mod check;
 mod completions;
 mod exit;
 mod run;
+pub(crate) mod schema;
 mod sift;
 
 use std::io::{self, ErrorKind, IsTerminal, Write, stderr, stdout};
@@ -22,6 +23,7 @@ pub fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Run(args) => run::run(&args, &cli.global),
         Command::Sift(args) => sift::sift(&args, &cli.global),
         Command::Check(args) => check::check(args, &cli.global),
+        Command::Schema => schema::schema(),
         Command::Completions(args) => completions::completions(args),
     }
 }

@@ -7,6 +7,7 @@ use tempfile::TempDir;
 use super::*;
 
 mod mistakes;
+mod schema;
 
 const SAMPLES: [(&str, &str); 3] = [
     ("trailsift.toml", include_str!("../../../../deploy/config/trailsift.toml")),
