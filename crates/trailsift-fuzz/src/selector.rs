@@ -1,9 +1,12 @@
 //! Selectors decide as a plain reading of the record would, and never on a record that is none.
 
+use std::net::IpAddr;
 use std::sync::LazyLock;
 
 use trailsift_core::{Reason, RecordFault, RouteSet, Selection};
-use trailsift_route::{Condition, FieldSpec, MAX_DEPTH, RouteSpec, Routes, SelectorSpec, Value};
+use trailsift_route::{
+    Condition, FieldSpec, IpNet, MAX_DEPTH, RouteSpec, Routes, SelectorSpec, Value,
+};
 
 use crate::json::{self, Json};
 
@@ -217,6 +220,13 @@ fn holds(condition: &Condition, values: &[&Json]) -> bool {
             })
         })
     };
+    let any_address = |networks: &[IpNet]| {
+        values.iter().any(|value| match value {
+            Json::Text(text) => std::str::from_utf8(text)
+                .is_ok_and(|text| networks.iter().any(|network| lies_in(text, network))),
+            _ => false,
+        })
+    };
     match condition {
         Condition::Equals(wanted) => any_equal(wanted),
         Condition::NotEquals(wanted) => !any_equal(wanted),
@@ -224,6 +234,18 @@ fn holds(condition: &Condition, values: &[&Json]) -> bool {
         Condition::NotStartsWith(wanted) => !any_text(wanted, <[u8]>::starts_with),
         Condition::EndsWith(wanted) => any_text(wanted, <[u8]>::ends_with),
         Condition::NotEndsWith(wanted) => !any_text(wanted, <[u8]>::ends_with),
+        Condition::Cidr(networks) => any_address(networks),
+        Condition::NotCidr(networks) => !any_address(networks),
         Condition::Exists(wanted) => values.is_empty() != *wanted,
     }
+}
+
+/// Whether the text is an address of the network. One that is written `::ffff:192.0.2.1` is two.
+fn lies_in(text: &str, network: &IpNet) -> bool {
+    let Ok(address) = text.parse::<IpAddr>() else { return false };
+    let mapped = match address {
+        IpAddr::V6(v6) if text.contains('.') => v6.to_ipv4_mapped().map(IpAddr::V4),
+        _ => None,
+    };
+    network.contains(&address) || mapped.is_some_and(|v4| network.contains(&v4))
 }

@@ -188,6 +188,7 @@ fn of_values(condition: &Condition) -> Option<Wrong> {
         | Condition::NotStartsWith(values)
         | Condition::EndsWith(values)
         | Condition::NotEndsWith(values) => (values.len(), values.iter().any(String::is_empty)),
+        Condition::Cidr(networks) | Condition::NotCidr(networks) => (networks.len(), false),
         Condition::Exists(_) => return None,
     };
     if count == 0 {

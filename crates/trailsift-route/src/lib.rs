@@ -1,7 +1,9 @@
 #![doc = include_str!("../README.md")]
 
+mod asked;
 mod bits;
 mod check;
+mod cidr;
 mod format;
 mod frequency;
 mod literals;
@@ -15,4 +17,4 @@ pub use check::RouteError;
 pub use format::{Format, Formatter, Origin};
 pub use reader::MAX_DEPTH;
 pub use routes::Routes;
-pub use spec::{Condition, FieldSpec, RouteSpec, SelectorSpec, Value};
+pub use spec::{Condition, FieldSpec, IpNet, RouteSpec, SelectorSpec, Value};

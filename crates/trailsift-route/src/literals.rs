@@ -42,9 +42,15 @@ fn of_selector(selector: &SelectorSpec) -> Option<Set<'_>> {
 /// positive condition holds of no record that lacks one of these.
 fn of_field(field: &FieldSpec) -> impl Iterator<Item = Set<'_>> {
     let is_positive = |condition: &Condition| match condition {
-        Condition::Equals(_) | Condition::StartsWith(_) | Condition::EndsWith(_) => true,
+        Condition::Equals(_)
+        | Condition::StartsWith(_)
+        | Condition::EndsWith(_)
+        | Condition::Cidr(_) => true,
         Condition::Exists(is_wanted) => *is_wanted,
-        Condition::NotEquals(_) | Condition::NotStartsWith(_) | Condition::NotEndsWith(_) => false,
+        Condition::NotEquals(_)
+        | Condition::NotStartsWith(_)
+        | Condition::NotEndsWith(_)
+        | Condition::NotCidr(_) => false,
     };
     let is_required = field.conditions.iter().any(is_positive);
     let names = field.path.split('.').filter(move |name| is_required && is_plain(name));

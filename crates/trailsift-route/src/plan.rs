@@ -1,11 +1,10 @@
 //! Selectors, compiled: a tree of the names that are looked at, and what is asked there.
 
-use std::collections::HashMap;
-
 use trailsift_core::RouteSet;
 
+use crate::asked::{Asked, Find};
 use crate::bits::Bits;
-use crate::spec::{Condition, RouteSpec, Value};
+use crate::spec::{Condition, RouteSpec};
 use crate::table::Table;
 
 /// The only field of which the type matters before any condition does.
@@ -31,21 +30,6 @@ pub(crate) struct Node {
     pub(crate) asked: Asked,
     /// Whether this is the record's own `eventSource`.
     pub(crate) is_event_source: bool,
-}
-
-/// What can be found at a node's value, by the numbers of the finds.
-#[derive(Clone, Debug)]
-pub(crate) struct Asked {
-    /// Whether anything is asked of the value itself.
-    pub(crate) anything: bool,
-    /// Found if there is a value, of whatever type.
-    pub(crate) any: Option<usize>,
-    /// Found if it is this string. Routes may ask for many: they are not tried one by one.
-    pub(crate) texts: Table<Vec<usize>>,
-    pub(crate) starts: Vec<(Vec<u8>, usize)>,
-    pub(crate) ends: Vec<(Vec<u8>, usize)>,
-    pub(crate) booleans: Vec<(bool, usize)>,
-    pub(crate) integers: Vec<(i64, usize)>,
 }
 
 /// Holds if each of the parts does.
@@ -133,15 +117,6 @@ struct DraftNode {
     finds: Vec<(Find, usize)>,
 }
 
-/// Something that a value may be.
-#[derive(PartialEq)]
-enum Find {
-    Equal(Vec<Value>),
-    Start(Vec<String>),
-    End(Vec<String>),
-    Any,
-}
-
 impl Draft {
     /// The node of the path, made if it is not there yet.
     fn node(&mut self, path: &str) -> usize {
@@ -166,15 +141,7 @@ impl Draft {
     /// What the condition asks for, and whether it is to be found or not to be. Routes that ask the
     /// same share the find.
     fn test(&mut self, node: usize, condition: &Condition) -> (usize, bool) {
-        let (find, wanted) = match condition.clone() {
-            Condition::Equals(values) => (Find::Equal(values), true),
-            Condition::NotEquals(values) => (Find::Equal(values), false),
-            Condition::StartsWith(values) => (Find::Start(values), true),
-            Condition::NotStartsWith(values) => (Find::Start(values), false),
-            Condition::EndsWith(values) => (Find::End(values), true),
-            Condition::NotEndsWith(values) => (Find::End(values), false),
-            Condition::Exists(wanted) => (Find::Any, wanted),
-        };
+        let (find, wanted) = Find::of(condition);
         let finds = &mut self.nodes[node].finds;
         if let Some((_, number)) = finds.iter().find(|(known, _)| *known == find) {
             return (*number, wanted);
@@ -194,44 +161,5 @@ impl DraftNode {
         let children = children.map(|(number, (name, place))| (name.into_bytes(), (number, place)));
         let children = Table::new(children);
         Node { name, children, children_count, asked: Asked::new(finds), is_event_source }
-    }
-}
-
-impl Asked {
-    fn new(finds: Vec<(Find, usize)>) -> Self {
-        let anything = !finds.is_empty();
-        let mut texts: HashMap<Vec<u8>, Vec<usize>> = HashMap::new();
-        let (mut any, mut starts, mut ends) = (None, Vec::new(), Vec::new());
-        let (mut booleans, mut integers) = (Vec::new(), Vec::new());
-        let with = |texts: Vec<String>, number| {
-            texts.into_iter().map(move |text| (text.into_bytes(), number))
-        };
-        for (find, number) in finds {
-            match find {
-                Find::Any => any = Some(number),
-                Find::Start(texts) => starts.extend(with(texts, number)),
-                Find::End(texts) => ends.extend(with(texts, number)),
-                Find::Equal(values) => {
-                    for value in values {
-                        match value {
-                            Value::String(text) => {
-                                texts.entry(text.into_bytes()).or_default().push(number);
-                            }
-                            Value::Bool(value) => booleans.push((value, number)),
-                            Value::Integer(value) => integers.push((value, number)),
-                        }
-                    }
-                }
-            }
-        }
-        Self {
-            anything,
-            any,
-            texts: Table::new(texts.into_iter()),
-            starts,
-            ends,
-            booleans,
-            integers,
-        }
     }
 }

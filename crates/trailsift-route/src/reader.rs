@@ -9,6 +9,7 @@ use std::borrow::Cow;
 
 use trailsift_core::{Reason, RecordFault};
 
+use crate::asked::Value;
 use crate::bits::Bits;
 use crate::plan::{EVENT_SOURCE, Plan};
 use trailsift_event::text::{plain_len, unescape};
@@ -35,15 +36,6 @@ pub(crate) struct Reader<'r> {
 /// The record has a fault, which [`Reader::fault`] holds. An error of no size lets what is read fifty
 /// times a record be answered in registers.
 struct Stop;
-
-/// A value at a place where routes look.
-enum Value<'r> {
-    Text(&'r [u8]),
-    Bool(bool),
-    /// As it stands in the record.
-    Number(&'r [u8]),
-    Object,
-}
 
 impl<'r> Reader<'r> {
     /// The finds of the plan that the record holds.
@@ -178,31 +170,9 @@ impl<'r> Reader<'r> {
     }
 
     /// Notes what the value is of what is asked at the node.
+    #[inline]
     fn note(&mut self, node: usize, value: &Value<'_>) {
-        let asked = &self.plan.nodes[node].asked;
-        let mut found = |number: &usize| {
-            self.found.insert(*number);
-        };
-        asked.any.iter().for_each(&mut found);
-        match value {
-            Value::Text(text) => {
-                asked.texts.get(text).into_iter().flatten().for_each(&mut found);
-                let starts = asked.starts.iter().filter(|(start, _)| text.starts_with(start));
-                let ends = asked.ends.iter().filter(|(end, _)| text.ends_with(end));
-                starts.chain(ends).for_each(|(_, number)| found(number));
-            }
-            Value::Bool(value) => {
-                let same = asked.booleans.iter().filter(|(wanted, _)| wanted == value);
-                same.for_each(|(_, number)| found(number));
-            }
-            Value::Number(digits) if !asked.integers.is_empty() => {
-                // None is one that no configuration can name: a fraction, an exponent, too large.
-                let value = std::str::from_utf8(digits).ok().and_then(|it| it.parse::<i64>().ok());
-                let same = asked.integers.iter().filter(|(wanted, _)| Some(*wanted) == value);
-                same.for_each(|(_, number)| found(number));
-            }
-            Value::Number(_) | Value::Object => {}
-        }
+        self.plan.nodes[node].asked.note(value, &mut self.found);
     }
 
     /// Checks a value that nobody looks at, and everything in it, without recursion.

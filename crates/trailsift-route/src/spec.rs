@@ -1,3 +1,5 @@
+pub use ipnet::IpNet;
+
 /// A route: which records a set of sinks gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouteSpec {
@@ -19,7 +21,8 @@ pub struct SelectorSpec {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldSpec {
     /// The field's names from the top of the record, joined by dots (`userIdentity.type`). An array
-    /// on the way, or at the end, stands for each of its elements.
+    /// on the way, or at the end, stands for each of its elements. `actor.kind` and its siblings are
+    /// not in the record: they are derived from its `userIdentity`.
     pub path: String,
     /// All of them must hold.
     pub conditions: Vec<Condition>,
@@ -44,6 +47,12 @@ pub enum Condition {
     EndsWith(Vec<String>),
     /// The opposite of `EndsWith`.
     NotEndsWith(Vec<String>),
+    /// A string that is an IP address in one of these networks. An IPv6 address that maps an IPv4 one
+    /// and is written with dots (`::ffff:192.0.2.1`) counts as both; one with a zone is no address,
+    /// nor is a name such as `cloudformation.amazonaws.com` or `AWS Internal`.
+    Cidr(Vec<IpNet>),
+    /// The opposite of `Cidr`: it holds for names and for fields that are absent.
+    NotCidr(Vec<IpNet>),
     /// Whether there is a value at the path, of whatever type but null.
     Exists(bool),
 }
@@ -58,6 +67,8 @@ impl Condition {
             Self::NotStartsWith(_) => "not_starts_with",
             Self::EndsWith(_) => "ends_with",
             Self::NotEndsWith(_) => "not_ends_with",
+            Self::Cidr(_) => "cidr",
+            Self::NotCidr(_) => "not_cidr",
             Self::Exists(_) => "exists",
         }
     }

@@ -39,6 +39,7 @@ fn condition(operator: &str, values: &Json) -> Condition {
             number => Value::Integer(number.as_i64().unwrap()),
         })
     };
+    let networks = || texts().map(|text| text.parse().unwrap()).collect();
     match operator {
         "equals" => Condition::Equals(any().collect()),
         "not_equals" => Condition::NotEquals(any().collect()),
@@ -46,6 +47,8 @@ fn condition(operator: &str, values: &Json) -> Condition {
         "not_starts_with" => Condition::NotStartsWith(texts().collect()),
         "ends_with" => Condition::EndsWith(texts().collect()),
         "not_ends_with" => Condition::NotEndsWith(texts().collect()),
+        "cidr" => Condition::Cidr(networks()),
+        "not_cidr" => Condition::NotCidr(networks()),
         "exists" => Condition::Exists(values.as_bool().unwrap()),
         other => panic!("no operator {other}"),
     }

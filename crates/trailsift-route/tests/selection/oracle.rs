@@ -1,11 +1,13 @@
 //! `select` against a plain reading of the same record by `serde_json`.
 
+use std::net::IpAddr;
+
 use crate::common::compile;
 use proptest::prelude::*;
 use serde::de::IgnoredAny;
 use serde_json::{Value as Json, json};
 use trailsift_core::{Reason, Selection};
-use trailsift_route::{Condition, FieldSpec, RouteSpec, Routes, SelectorSpec, Value};
+use trailsift_route::{Condition, FieldSpec, IpNet, RouteSpec, Routes, SelectorSpec, Value};
 
 /// A record as it is to be written: members in any order, names as often as they come.
 #[derive(Clone, Debug)]
@@ -234,6 +236,10 @@ fn holds(condition: &Condition, values: &[&Json]) -> bool {
             })
         })
     };
+    let any_address = |networks: &[IpNet]| {
+        let mut texts = values.iter().filter_map(|value| value.as_str());
+        texts.any(|text| networks.iter().any(|network| lies_in(text, network)))
+    };
     match condition {
         Condition::Equals(wanted) => any_equal(wanted),
         Condition::NotEquals(wanted) => !any_equal(wanted),
@@ -241,8 +247,20 @@ fn holds(condition: &Condition, values: &[&Json]) -> bool {
         Condition::NotStartsWith(wanted) => !any_text(wanted, |text, it| text.starts_with(it)),
         Condition::EndsWith(wanted) => any_text(wanted, |text, it| text.ends_with(it)),
         Condition::NotEndsWith(wanted) => !any_text(wanted, |text, it| text.ends_with(it)),
+        Condition::Cidr(networks) => any_address(networks),
+        Condition::NotCidr(networks) => !any_address(networks),
         Condition::Exists(wanted) => values.is_empty() != *wanted,
     }
+}
+
+/// Whether the text is an address of the network. One that is written `::ffff:192.0.2.1` is two.
+fn lies_in(text: &str, network: &IpNet) -> bool {
+    let Ok(address) = text.parse::<IpAddr>() else { return false };
+    let mapped = match address {
+        IpAddr::V6(v6) if text.contains('.') => v6.to_ipv4_mapped().map(IpAddr::V4),
+        _ => None,
+    };
+    network.contains(&address) || mapped.is_some_and(|v4| network.contains(&v4))
 }
 
 fn wants(route: &RouteSpec, record: &Json) -> bool {

@@ -2,12 +2,13 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::net::IpAddr;
 
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use trailsift_core::Reason;
-use trailsift_route::{Condition, RouteSpec, Value};
+use trailsift_route::{Condition, IpNet, RouteSpec, Value};
 
 /// What is to come of a record.
 #[derive(Debug)]
@@ -102,6 +103,13 @@ fn holds(condition: &Condition, values: &[&str]) -> bool {
             })
         })
     };
+    let any_address = |networks: &[IpNet]| {
+        let mut texts = values.iter().filter_map(|value| text(value));
+        texts.any(|text| {
+            let text = std::str::from_utf8(&text);
+            text.is_ok_and(|text| networks.iter().any(|network| lies_in(text, network)))
+        })
+    };
     match condition {
         Condition::Equals(wanted) => any_equal(wanted),
         Condition::NotEquals(wanted) => !any_equal(wanted),
@@ -109,8 +117,20 @@ fn holds(condition: &Condition, values: &[&str]) -> bool {
         Condition::NotStartsWith(wanted) => !any_text(wanted, <[u8]>::starts_with),
         Condition::EndsWith(wanted) => any_text(wanted, <[u8]>::ends_with),
         Condition::NotEndsWith(wanted) => !any_text(wanted, <[u8]>::ends_with),
+        Condition::Cidr(networks) => any_address(networks),
+        Condition::NotCidr(networks) => !any_address(networks),
         Condition::Exists(wanted) => values.is_empty() != *wanted,
     }
+}
+
+/// Whether the text is an address of the network. One that is written `::ffff:192.0.2.1` is two.
+fn lies_in(text: &str, network: &IpNet) -> bool {
+    let Ok(address) = text.parse::<IpAddr>() else { return false };
+    let mapped = match address {
+        IpAddr::V6(v6) if text.contains('.') => v6.to_ipv4_mapped().map(IpAddr::V4),
+        _ => None,
+    };
+    network.contains(&address) || mapped.is_some_and(|v4| network.contains(&v4))
 }
 
 /// A string's bytes, or `None` for any other value. As bytes, for serde_json takes half a surrogate

@@ -94,6 +94,9 @@ fn operand(condition: &Condition) -> String {
         | Condition::NotStartsWith(texts)
         | Condition::EndsWith(texts)
         | Condition::NotEndsWith(texts) => list(texts.iter().map(|text| quoted(text))),
+        Condition::Cidr(nets) | Condition::NotCidr(nets) => {
+            list(nets.iter().map(|net| quoted(&net.to_string())))
+        }
         Condition::Exists(value) => value.to_string(),
     }
 }

@@ -1,0 +1,63 @@
+//! IP addresses as CloudTrail writes them, and the networks that they may lie in.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+/// The longest text that can be an address: of IPv6, with an IPv4 one at its end.
+const MAX_LEN: usize = "ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255".len();
+
+/// An address, as either kind that it may be taken for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Address {
+    v4: Option<Ipv4Addr>,
+    v6: Option<Ipv6Addr>,
+}
+
+impl Address {
+    /// The address that the text is, and nothing else is: no port, no zone, no octet with a leading
+    /// zero. An IPv6 address that maps an IPv4 one is taken for that one too if it is written with
+    /// dots, so that whatever lies in an IPv4 network has the network's octets in its text.
+    pub(crate) fn read(text: &[u8]) -> Option<Self> {
+        // Most texts that are looked at are none, and the last byte tells: names end in a letter.
+        let may_be = text.len() <= MAX_LEN && text.last().is_some_and(u8::is_ascii_hexdigit)
+            || text.ends_with(b"::");
+        let text = std::str::from_utf8(text).ok().filter(|_| may_be)?;
+        match text.parse().ok()? {
+            IpAddr::V4(v4) => Some(Self { v4: Some(v4), v6: None }),
+            IpAddr::V6(v6) => {
+                let v4 = v6.to_ipv4_mapped().filter(|_| text.contains('.'));
+                Some(Self { v4, v6: Some(v6) })
+            }
+        }
+    }
+}
+
+/// Networks to find an address in. Bits behind a network's prefix do not count.
+#[derive(Clone, Debug)]
+pub(crate) struct Networks {
+    v4: Vec<Ipv4Net>,
+    v6: Vec<Ipv6Net>,
+}
+
+impl Networks {
+    /// As few networks as hold the same addresses.
+    pub(crate) fn new(networks: &[IpNet]) -> Self {
+        let v4 = networks.iter().filter_map(|net| match net {
+            IpNet::V4(net) => Some(*net),
+            IpNet::V6(_) => None,
+        });
+        let v6 = networks.iter().filter_map(|net| match net {
+            IpNet::V6(net) => Some(*net),
+            IpNet::V4(_) => None,
+        });
+        Self { v4: Ipv4Net::aggregate(&v4.collect()), v6: Ipv6Net::aggregate(&v6.collect()) }
+    }
+
+    /// Whether the address lies in one of them.
+    pub(crate) fn contain(&self, address: Address) -> bool {
+        let in_v4 = |address: Ipv4Addr| self.v4.iter().any(|net| net.contains(&address));
+        let in_v6 = |address: Ipv6Addr| self.v6.iter().any(|net| net.contains(&address));
+        address.v4.is_some_and(in_v4) || address.v6.is_some_and(in_v6)
+    }
+}
