@@ -1,19 +1,26 @@
 //! Who did it: the caller behind a record's `userIdentity`.
 
+mod identity;
+
 use std::borrow::Cow;
 
 use crate::json::Json;
+use identity::Identity;
 
 /// Who did it, and with which kind of credentials. What the record does not say is `None`.
+///
+/// Every text in it is a string of `userIdentity` or a part of one, never put together: a record
+/// that does not hold the text has no such actor.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Actor<'r> {
     /// What kind of caller it is.
     pub kind: ActorKind,
-    /// The user's, role's or service's own name.
+    /// The user's, role's or service's own name: `userName`, else what the ARN ends with, for a
+    /// role's session the role. None where AWS hides what was typed into the field.
     pub name: Option<Cow<'r, str>>,
     /// The caller's ARN.
     pub arn: Option<Cow<'r, str>>,
-    /// The account that the caller belongs to.
+    /// The account that the caller belongs to: twelve digits, or AWS's word for nobody's.
     pub account_id: Option<Cow<'r, str>>,
     /// The kind of credentials.
     pub credentials: Credentials,
@@ -21,10 +28,23 @@ pub struct Actor<'r> {
     pub mfa: Option<bool>,
     /// The name of the role session: often the person behind a role.
     pub session_name: Option<Cow<'r, str>>,
-    /// The service that made the call, in its own name or for the caller.
+    /// The service that made the call, in its own name or for the caller. Where it is the console's
+    /// sign-in (`signin.amazonaws.com`), the caller is the person who signed in.
     pub invoked_by: Option<Cow<'r, str>>,
     /// The person behind a role, as whoever assumed it had to state.
     pub source_identity: Option<Cow<'r, str>>,
+    /// Who vouched for the session, where it was had for an identity provider's token:
+    /// `accounts.google.com`, or the ARN of the account's own provider.
+    pub web_identity_provider: Option<Cow<'r, str>>,
+}
+
+/// What a field of an actor holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ActorValue<'a> {
+    /// A text, never empty.
+    Text(&'a str),
+    /// A boolean.
+    Flag(bool),
 }
 
 /// What kind of caller it is.
@@ -91,6 +111,25 @@ impl ActorKind {
             Self::Unknown => "unknown",
         }
     }
+
+    /// Texts of which every record of such a caller has at least one in its `userIdentity`, as a
+    /// string or a name in it. `None`: a record without any of them may be one.
+    pub const fn evidence(self) -> Option<&'static [&'static str]> {
+        match self {
+            Self::Root => Some(&["Root", "assumedRoot"]),
+            Self::IamUser => Some(&["IAMUser"]),
+            Self::AssumedRole => Some(&["AssumedRole"]),
+            Self::FederatedUser => Some(&["FederatedUser"]),
+            Self::SamlUser => Some(&["SAMLUser"]),
+            Self::WebIdentityUser => Some(&["WebIdentityUser"]),
+            Self::IdentityCenterUser => Some(&["IdentityCenterUser", "onBehalfOf", "credentialId"]),
+            Self::AwsService => Some(&["invokedBy", "AWSService"]),
+            Self::AwsAccount => Some(&["AWSAccount"]),
+            Self::Role => Some(&["Role"]),
+            Self::Directory => Some(&["Directory"]),
+            Self::Unknown => None,
+        }
+    }
 }
 
 /// The kind of credentials that a call was signed with.
@@ -120,9 +159,56 @@ impl Credentials {
 }
 
 impl<'r> Actor<'r> {
+    /// The fields of an actor as envelopes and selectors name them, in the envelope's order.
+    pub const FIELDS: &'static [&'static str] = &[
+        "kind",
+        "name",
+        "arn",
+        "account_id",
+        "credentials",
+        "mfa",
+        "session_name",
+        "invoked_by",
+        "source_identity",
+    ];
+
+    /// Every field of a record that an actor depends on, from the record's top. Where one is twice
+    /// in its object, the last counts. Of `sessionContext` and `onBehalfOf` themselves it counts
+    /// whether they hold anything.
+    pub const PATHS: &'static [&'static str] = identity::PATHS;
+
     /// The caller that this `userIdentity` describes. Total: whatever the value is, there is an
     /// answer.
     pub fn of(identity: Json<'r>) -> Self {
-        Self { arn: identity.text_at(&["arn"]), ..Self::default() }
+        let identity = Identity::read(identity);
+        Self {
+            kind: identity.kind(),
+            name: identity.name(),
+            arn: identity.arn(),
+            account_id: identity.account_id(),
+            credentials: identity.credentials(),
+            mfa: identity.mfa(),
+            session_name: identity.session_name(),
+            invoked_by: identity.invoked_by(),
+            source_identity: identity.source_identity(),
+            web_identity_provider: identity.web_identity_provider(),
+        }
+    }
+
+    /// The field of this name, one of [`Actor::FIELDS`]; `None` also where the record does not say.
+    pub fn field(&self, name: &str) -> Option<ActorValue<'_>> {
+        let text = match name {
+            "kind" => Some(self.kind.as_str()),
+            "name" => self.name.as_deref(),
+            "arn" => self.arn.as_deref(),
+            "account_id" => self.account_id.as_deref(),
+            "credentials" => Some(self.credentials.as_str()),
+            "mfa" => return self.mfa.map(ActorValue::Flag),
+            "session_name" => self.session_name.as_deref(),
+            "invoked_by" => self.invoked_by.as_deref(),
+            "source_identity" => self.source_identity.as_deref(),
+            _ => None,
+        };
+        text.map(ActorValue::Text)
     }
 }

@@ -6,7 +6,7 @@ mod json;
 mod operation;
 pub mod text;
 
-pub use actor::{Actor, ActorKind, Credentials};
+pub use actor::{Actor, ActorKind, ActorValue, Credentials};
 pub use event::{Event, Outcome};
 pub use json::{Elements, Json, Kind, Members};
 pub use operation::{Activity, Operation, Resource};

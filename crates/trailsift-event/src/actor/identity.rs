@@ -1,0 +1,316 @@
+//! The rules by which `userIdentity` tells who it is.
+//!
+//! What AWS says of its fields:
+//! <https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-user-identity.html>.
+
+use std::borrow::Cow;
+
+use super::{ActorKind, Credentials};
+use crate::json::{Json, Kind};
+
+/// The fields that [`Identity::read`] looks at, from the record's top.
+pub(super) const PATHS: &[&str] = &[
+    "userIdentity.type",
+    "userIdentity.userName",
+    "userIdentity.principalId",
+    "userIdentity.arn",
+    "userIdentity.accountId",
+    "userIdentity.accessKeyId",
+    "userIdentity.invokedBy",
+    "userIdentity.credentialId",
+    "userIdentity.onBehalfOf",
+    "userIdentity.onBehalfOf.userId",
+    "userIdentity.sessionContext",
+    "userIdentity.sessionContext.assumedRoot",
+    "userIdentity.sessionContext.sourceIdentity",
+    "userIdentity.sessionContext.attributes.mfaAuthenticated",
+    "userIdentity.sessionContext.sessionIssuer.type",
+    "userIdentity.sessionContext.sessionIssuer.userName",
+    "userIdentity.sessionContext.sessionIssuer.arn",
+    "userIdentity.sessionContext.sessionIssuer.accountId",
+    "userIdentity.sessionContext.webIdFederationData.federatedProvider",
+];
+
+/// The console's sign-in. It acts for nobody: it is how a person acts, and old records name it.
+const SIGN_IN: &str = "signin.amazonaws.com";
+
+/// What AWS writes in place of a name that nobody has: it may be a password in the wrong field.
+const HIDDEN: &str = "HIDDEN_DUE_TO_SECURITY_REASONS";
+
+/// `userIdentity`, read once.
+#[derive(Default)]
+pub(super) struct Identity<'r> {
+    kind: Option<Json<'r>>,
+    user_name: Option<Json<'r>>,
+    principal_id: Option<Json<'r>>,
+    arn: Option<Json<'r>>,
+    account_id: Option<Json<'r>>,
+    access_key_id: Option<Json<'r>>,
+    invoked_by: Option<Json<'r>>,
+    credential_id: Option<Json<'r>>,
+    on_behalf_of: Option<Json<'r>>,
+    session_context: Option<Json<'r>>,
+    session: Session<'r>,
+    issuer: Issuer<'r>,
+}
+
+/// `sessionContext`.
+#[derive(Default)]
+struct Session<'r> {
+    assumed_root: Option<Json<'r>>,
+    source_identity: Option<Json<'r>>,
+    attributes: Option<Json<'r>>,
+    issuer: Option<Json<'r>>,
+    web_identity: Option<Json<'r>>,
+}
+
+/// `sessionContext.sessionIssuer`: whose credentials the session was had for.
+#[derive(Default)]
+struct Issuer<'r> {
+    kind: Option<Json<'r>>,
+    user_name: Option<Json<'r>>,
+    arn: Option<Json<'r>>,
+    account_id: Option<Json<'r>>,
+}
+
+impl<'r> Identity<'r> {
+    /// Finds the fields. Of several of one name the last counts, as everywhere.
+    pub(super) fn read(identity: Json<'r>) -> Self {
+        let mut found = Self::default();
+        for (name, value) in identity.members() {
+            match name.as_ref() {
+                "type" => found.kind = Some(value),
+                "userName" => found.user_name = Some(value),
+                "principalId" => found.principal_id = Some(value),
+                "arn" => found.arn = Some(value),
+                "accountId" => found.account_id = Some(value),
+                "accessKeyId" => found.access_key_id = Some(value),
+                "invokedBy" => found.invoked_by = Some(value),
+                "credentialId" => found.credential_id = Some(value),
+                "onBehalfOf" => found.on_behalf_of = Some(value),
+                "sessionContext" => found.session_context = Some(value),
+                _ => {}
+            }
+        }
+        found.session = found.session_context.map(Session::read).unwrap_or_default();
+        found.issuer = found.session.issuer.map(Issuer::read).unwrap_or_default();
+        found
+    }
+
+    /// Who is behind the call: a service that makes it, else root, else what the type says.
+    pub(super) fn kind(&self) -> ActorKind {
+        if text(self.invoked_by).is_some_and(|service| service != SIGN_IN) {
+            ActorKind::AwsService
+        } else if self.is_root() {
+            ActorKind::Root
+        } else {
+            self.caller()
+        }
+    }
+
+    /// What the type says of the caller, whoever acts for it and whatever is behind it.
+    fn caller(&self) -> ActorKind {
+        match text(self.kind).as_deref() {
+            Some("Root") => ActorKind::Root,
+            Some("IAMUser") => ActorKind::IamUser,
+            Some("AssumedRole") => ActorKind::AssumedRole,
+            Some("FederatedUser") => ActorKind::FederatedUser,
+            Some("SAMLUser") => ActorKind::SamlUser,
+            Some("WebIdentityUser") => ActorKind::WebIdentityUser,
+            Some("IdentityCenterUser") => ActorKind::IdentityCenterUser,
+            Some("AWSService") => ActorKind::AwsService,
+            Some("AWSAccount") => ActorKind::AwsAccount,
+            Some("Role") => ActorKind::Role,
+            Some("Directory") => ActorKind::Directory,
+            // Until July 2025 Identity Center's own events called its users `Unknown`.
+            None | Some("Unknown") if self.is_of_identity_center() => ActorKind::IdentityCenterUser,
+            _ => ActorKind::Unknown,
+        }
+    }
+
+    fn is_of_identity_center(&self) -> bool {
+        says_something(self.on_behalf_of) || text(self.credential_id).is_some()
+    }
+
+    fn is_root(&self) -> bool {
+        let by_root = || text(self.issuer.kind).as_deref() == Some("Root");
+        match self.caller() {
+            ActorKind::Root => true,
+            ActorKind::FederatedUser if by_root() => true,
+            _ => flag(self.session.assumed_root) == Some(true),
+        }
+    }
+
+    pub(super) fn name(&self) -> Option<Cow<'r, str>> {
+        let from_arn = || part(text(self.arn), name_in_arn);
+        let name = text(self.user_name).or_else(|| match self.caller() {
+            ActorKind::AssumedRole | ActorKind::Role => text(self.issuer.user_name)
+                .or_else(from_arn)
+                .or_else(|| part(text(self.issuer.arn), name_in_arn)),
+            ActorKind::FederatedUser => {
+                from_arn().or_else(|| part(text(self.principal_id), behind_colon))
+            }
+            ActorKind::IdentityCenterUser => {
+                self.on_behalf_of.and_then(|user| user.text_at(&["userId"])).or_else(from_arn)
+            }
+            ActorKind::AwsService => from_arn().or_else(|| text(self.invoked_by)),
+            _ => from_arn(),
+        });
+        name.filter(|name| name != HIDDEN)
+    }
+
+    pub(super) fn arn(&self) -> Option<Cow<'r, str>> {
+        text(self.arn)
+    }
+
+    pub(super) fn account_id(&self) -> Option<Cow<'r, str>> {
+        text(self.account_id)
+            .or_else(|| part(text(self.arn), account_in_arn))
+            .or_else(|| text(self.issuer.account_id))
+            .or_else(|| text(self.principal_id).filter(|id| is_account(id)))
+    }
+
+    /// By the key where there is one, for its first letters tell: see
+    /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html>.
+    pub(super) fn credentials(&self) -> Credentials {
+        let key = text(self.access_key_id);
+        match key.as_deref().and_then(|key| key.get(..4)) {
+            Some("AKIA" | "ACCA") => return Credentials::LongTerm,
+            Some("ASIA" | "ABIA") => return Credentials::Temporary,
+            _ => {}
+        }
+        let has_session =
+            || says_something(self.session_context) || text(self.credential_id).is_some();
+        match self.caller() {
+            ActorKind::AssumedRole | ActorKind::FederatedUser | ActorKind::IdentityCenterUser => {
+                Credentials::Temporary
+            }
+            ActorKind::AwsService | ActorKind::AwsAccount if key.is_none() => Credentials::None,
+            _ if has_session() => Credentials::Temporary,
+            _ => Credentials::None,
+        }
+    }
+
+    pub(super) fn mfa(&self) -> Option<bool> {
+        flag(self.session.attributes?.get("mfaAuthenticated"))
+    }
+
+    pub(super) fn session_name(&self) -> Option<Cow<'r, str>> {
+        part(text(self.arn), session_in_arn).or_else(|| {
+            let id = text(self.principal_id)?;
+            let is_role = self.caller() == ActorKind::AssumedRole || id.starts_with("AROA");
+            part(Some(id).filter(|_| is_role), behind_colon)
+        })
+    }
+
+    pub(super) fn invoked_by(&self) -> Option<Cow<'r, str>> {
+        text(self.invoked_by)
+    }
+
+    pub(super) fn source_identity(&self) -> Option<Cow<'r, str>> {
+        text(self.session.source_identity)
+    }
+
+    /// An empty `webIdFederationData` is in many records of sessions that no token was given for.
+    pub(super) fn web_identity_provider(&self) -> Option<Cow<'r, str>> {
+        self.session.web_identity?.text_at(&["federatedProvider"])
+    }
+}
+
+impl<'r> Session<'r> {
+    fn read(context: Json<'r>) -> Self {
+        let mut found = Self::default();
+        for (name, value) in context.members() {
+            match name.as_ref() {
+                "assumedRoot" => found.assumed_root = Some(value),
+                "sourceIdentity" => found.source_identity = Some(value),
+                "attributes" => found.attributes = Some(value),
+                "sessionIssuer" => found.issuer = Some(value),
+                "webIdFederationData" => found.web_identity = Some(value),
+                _ => {}
+            }
+        }
+        found
+    }
+}
+
+impl<'r> Issuer<'r> {
+    fn read(issuer: Json<'r>) -> Self {
+        let mut found = Self::default();
+        for (name, value) in issuer.members() {
+            match name.as_ref() {
+                "type" => found.kind = Some(value),
+                "userName" => found.user_name = Some(value),
+                "arn" => found.arn = Some(value),
+                "accountId" => found.account_id = Some(value),
+                _ => {}
+            }
+        }
+        found
+    }
+}
+
+/// A string that is not empty.
+fn text(value: Option<Json<'_>>) -> Option<Cow<'_, str>> {
+    value?.text().filter(|text| !text.is_empty())
+}
+
+/// A boolean. AWS writes some of them as strings.
+fn flag(value: Option<Json<'_>>) -> Option<bool> {
+    let value = value?;
+    value.flag().or_else(|| match value.text()?.as_ref() {
+        "true" => Some(true),
+        "false" => Some(false),
+        _ => None,
+    })
+}
+
+/// Whether it is an object that holds more than nulls.
+fn says_something(value: Option<Json<'_>>) -> bool {
+    let mut members = value.into_iter().flat_map(Json::members);
+    members.any(|(_, value)| value.kind() != Kind::Null)
+}
+
+/// The part of the text that `find` finds, unless it is empty.
+fn part<'r>(text: Option<Cow<'r, str>>, find: fn(&str) -> Option<&str>) -> Option<Cow<'r, str>> {
+    let part = match text? {
+        Cow::Borrowed(text) => Cow::Borrowed(find(text)?),
+        Cow::Owned(text) => Cow::Owned(find(&text)?.to_owned()),
+    };
+    Some(part).filter(|part| !part.is_empty())
+}
+
+/// The last two of `arn:partition:service:region:account:resource`.
+fn ends_of_arn(arn: &str) -> Option<(&str, &str)> {
+    let mut parts = arn.strip_prefix("arn:")?.splitn(5, ':').skip(3);
+    Some((parts.next()?, parts.next()?))
+}
+
+fn account_in_arn(arn: &str) -> Option<&str> {
+    ends_of_arn(arn).map(|(account, _)| account).filter(|account| is_account(account))
+}
+
+/// `user/path/NAME`, `role/path/NAME`, `federated-user/NAME`, `assumed-role/NAME/session`, `root`.
+fn name_in_arn(arn: &str) -> Option<&str> {
+    let (_, resource) = ends_of_arn(arn)?;
+    match resource.strip_prefix("assumed-role/") {
+        Some(role) => role.split('/').next(),
+        None => resource.rsplit(['/', ':']).next(),
+    }
+}
+
+/// `assumed-role/name/SESSION`.
+fn session_in_arn(arn: &str) -> Option<&str> {
+    let (_, resource) = ends_of_arn(arn)?;
+    let (_, session) = resource.strip_prefix("assumed-role/")?.rsplit_once('/')?;
+    Some(session)
+}
+
+/// `AROA…:SESSION`, `account:NAME`.
+fn behind_colon(principal_id: &str) -> Option<&str> {
+    principal_id.split_once(':').map(|(_, name)| name)
+}
+
+fn is_account(text: &str) -> bool {
+    text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())
+}
