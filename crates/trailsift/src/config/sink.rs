@@ -105,8 +105,16 @@ const TYPE: OneOf<Type> = OneOf {
     later: &["sqs", "sns", "kinesis", "firehose", "eventbridge", "kafka", "s3", "history"],
 };
 
-const FORMAT: OneOf<Format> =
-    OneOf { words: &[("raw", Format::Raw)], later: &["envelope", "cloudevents", "ocsf", "ecs"] };
+const FORMAT: OneOf<Format> = OneOf { words: &FORMATS, later: &[] };
+const FORMATS: [(&str, Format); Format::ALL.len()] = {
+    let mut words = [("", Format::Raw); Format::ALL.len()];
+    let mut at = 0;
+    while at < words.len() {
+        words[at] = (Format::ALL[at].name(), Format::ALL[at]);
+        at += 1;
+    }
+    words
+};
 
 fn known(section: &mut Section<'_, '_>, path: &mut Option<Place>) -> Option<SinkConfig> {
     let kind = section.need("type", TYPE);

@@ -146,8 +146,8 @@ fn each_mistake_has_one_error_with_its_remedy() {
             "9:1: unknown key `tpye` in `sink.stdout` (did you mean `type`?)",
         ),
         (
-            "[sink.stdout]\ntype = \"stdout\"\nformat = \"envelope\"\n",
-            "10:10: `sink.stdout.format` \"envelope\" is not available in this version",
+            "[sink.stdout]\ntype = \"stdout\"\nformat = \"cloudevent\"\n",
+            "10:10: `sink.stdout.format` must be \"raw\" or \"envelope\" or \"cloudevents\" or \"ocsf\" or \"ecs\", not \"cloudevent\" (did you mean `cloudevents`?)",
         ),
         (
             "[sink.stdout]\ntype = \"stdout\"\ntimeout = \"1s\"\n",
