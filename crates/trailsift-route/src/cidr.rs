@@ -61,3 +61,18 @@ impl Networks {
         address.v4.is_some_and(in_v4) || address.v6.is_some_and(in_v6)
     }
 }
+
+/// What the texts of all addresses of the network have in common: its whole octets, if they are two
+/// at least. An address of IPv6 has too many spellings.
+pub(crate) fn octets(network: &IpNet) -> Option<String> {
+    let IpNet::V4(network) = network else { return None };
+    let whole = usize::from(network.prefix_len() / 8);
+    let octets = network.network().octets();
+    let mut text: Vec<String> = octets[..whole].iter().map(u8::to_string).collect();
+    match whole {
+        0 | 1 => return None,
+        4 => {}
+        _ => text.push(String::new()),
+    }
+    Some(text.join("."))
+}

@@ -58,6 +58,8 @@ const KNOWN: &[(PerMille, &[&str])] = &[
             "attributes",
             "creationDate",
             "mfaAuthenticated",
+            "webIdFederationData",
+            "ASIA",
             "tlsDetails",
             "tlsVersion",
             "TLSv1.3",
@@ -76,6 +78,7 @@ const KNOWN: &[(PerMille, &[&str])] = &[
             "ec2.amazonaws.com",
             "AWSService",
             "IAMUser",
+            "AKIA",
             "invokedBy",
             "AWS Internal",
             "AssumeRole",
@@ -137,6 +140,9 @@ const NAME: PerMille = 20;
 /// A value that is in no list: one resource, one call, one person.
 const VALUE: PerMille = 5;
 
+/// The octets of a network.
+const ADDRESS: PerMille = 50;
+
 /// The share of the records that hold the text as the name of a field.
 pub(crate) fn of_name(name: &str) -> PerMille {
     of(name).max(NAME)
@@ -145,6 +151,12 @@ pub(crate) fn of_name(name: &str) -> PerMille {
 /// The share of the records that hold the text as a value, or as part of one.
 pub(crate) fn of_value(value: &str) -> PerMille {
     of(value).max(VALUE)
+}
+
+/// The share of the records that hold the beginning of an address: of a network that somebody knows,
+/// for what is looked for is often one's own.
+pub(crate) fn of_address(octets: &str) -> PerMille {
+    of_value(octets).max(ADDRESS)
 }
 
 fn of(text: &str) -> PerMille {

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod actor;
 mod asked;
 mod bits;
 mod check;
@@ -15,6 +16,7 @@ mod table;
 
 pub use check::RouteError;
 pub use format::{Format, Formatter, Origin};
+pub use literals::{Cost, Share};
 pub use reader::MAX_DEPTH;
 pub use routes::Routes;
 pub use spec::{Condition, FieldSpec, IpNet, RouteSpec, SelectorSpec, Value};

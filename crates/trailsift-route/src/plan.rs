@@ -1,9 +1,12 @@
 //! Selectors, compiled: a tree of the names that are looked at, and what is asked there.
 
 use trailsift_core::RouteSet;
+use trailsift_event::Actor;
 
+use crate::actor;
 use crate::asked::{Asked, Find};
 use crate::bits::Bits;
+use crate::reader::Read;
 use crate::spec::{Condition, RouteSpec};
 use crate::table::Table;
 
@@ -17,6 +20,10 @@ pub(crate) struct Plan {
     pub(crate) nodes: Vec<Node>,
     /// How many things can be found. A reader notes one bit for each.
     pub(crate) finds: usize,
+    /// The node of `userIdentity`, if anything is asked of the actor behind it.
+    pub(crate) identity: Option<usize>,
+    /// What is asked of the actor's fields, and not of the record itself.
+    actor: Vec<(&'static str, Asked)>,
     selectors: Vec<Selector>,
 }
 
@@ -37,6 +44,9 @@ pub(crate) struct Node {
 struct Selector {
     route: usize,
     parts: Vec<Part>,
+    /// The parts that the record does not hold, but the actor behind it: looked at when all others
+    /// hold, so that hardly any actor is derived.
+    of_actor: Vec<Part>,
 }
 
 /// Holds if of these 64 finds those that are looked at are just the wanted ones.
@@ -50,45 +60,84 @@ struct Part {
 impl Plan {
     /// Compiles those of the routes that are allowed. Their numbers stay.
     pub(crate) fn new(specs: &[RouteSpec], allowed: RouteSet) -> Self {
-        let mut draft = Draft { nodes: vec![DraftNode::default()], finds: 0 };
+        let mut draft = Draft::default();
         let mut selectors = Vec::new();
         for (route, spec) in specs.iter().enumerate().filter(|(it, _)| allowed.contains(*it)) {
             for selector in &spec.selectors {
-                let mut tests = Vec::new();
+                let (mut tests, mut of_actor) = (Vec::new(), Vec::new());
                 for field in &selector.fields {
-                    let node = draft.node(&field.path);
                     let conditions = field.conditions.iter();
-                    tests.extend(conditions.map(|condition| draft.test(node, condition)));
+                    if let Some(field) = actor::field(&field.path) {
+                        of_actor.extend(conditions.map(|it| draft.test_actor(field, it)));
+                    } else {
+                        let node = draft.node(&field.path);
+                        tests.extend(conditions.map(|it| draft.test(node, it)));
+                    }
                 }
-                selectors.extend(Selector::new(route, &tests));
+                selectors.extend(Selector::new(route, &tests, &of_actor));
             }
         }
-        let finds = draft.finds;
-        Self { nodes: draft.nodes.into_iter().map(DraftNode::build).collect(), finds, selectors }
+        let identity = (!draft.actor.is_empty()).then(|| {
+            // A name that decides who the actor is must not be there twice, like any other that
+            // decides.
+            Actor::PATHS.iter().for_each(|path| _ = draft.node(path));
+            draft.node(actor::IDENTITY)
+        });
+        Self {
+            nodes: draft.nodes.into_iter().map(DraftNode::build).collect(),
+            finds: draft.finds,
+            identity,
+            actor: draft.actor.into_iter().map(|(name, it)| (name, Asked::new(it))).collect(),
+            selectors,
+        }
     }
 
-    /// The routes that want a record in which these finds were made.
-    pub(crate) fn decide(&self, found: &Bits) -> RouteSet {
+    /// The routes that want the record that was read.
+    pub(crate) fn decide(&self, read: Read<'_>) -> RouteSet {
+        let Read { mut found, identity } = read;
+        let mut is_derived = false;
         let mut wanted_by = RouteSet::EMPTY;
         for selector in &self.selectors {
-            let holds = |part: &Part| found.word(part.word) & part.looked_at == part.wanted;
-            if selector.parts.iter().all(holds) {
-                wanted_by.insert(selector.route);
+            if !hold(&selector.parts, &found) {
+                continue;
             }
+            if !selector.of_actor.is_empty() {
+                if !is_derived {
+                    actor::note(&self.actor, identity, &mut found);
+                    is_derived = true;
+                }
+                if !hold(&selector.of_actor, &found) {
+                    continue;
+                }
+            }
+            wanted_by.insert(selector.route);
         }
         wanted_by
     }
 }
 
+fn hold(parts: &[Part], found: &Bits) -> bool {
+    parts.iter().all(|part| found.word(part.word) & part.looked_at == part.wanted)
+}
+
+/// A find, and whether it is to be made.
+type Test = (usize, bool);
+
 impl Selector {
-    /// The selector of these finds, made or not made; none if it can never hold.
-    fn new(route: usize, tests: &[(usize, bool)]) -> Option<Self> {
-        let mut parts: Vec<Part> = Vec::new();
+    /// The selector of these finds, in the record and of its actor; none if it can never hold.
+    fn new(route: usize, tests: &[Test], of_actor: &[Test]) -> Option<Self> {
+        Some(Self { route, parts: Part::all_of(tests)?, of_actor: Part::all_of(of_actor)? })
+    }
+}
+
+impl Part {
+    fn all_of(tests: &[Test]) -> Option<Vec<Self>> {
+        let mut parts: Vec<Self> = Vec::new();
         for (find, wanted) in tests {
             let (word, bit) = (find / 64, 1 << (find % 64));
             let known = parts.iter().position(|part| part.word == word);
             let at = known.unwrap_or_else(|| {
-                parts.push(Part { word, looked_at: 0, wanted: 0 });
+                parts.push(Self { word, looked_at: 0, wanted: 0 });
                 parts.len() - 1
             });
             let part = &mut parts[at];
@@ -99,14 +148,21 @@ impl Selector {
             part.looked_at |= bit;
             part.wanted |= if *wanted { bit } else { 0 };
         }
-        Some(Self { route, parts })
+        Some(parts)
     }
 }
 
 /// The tree while it grows.
 struct Draft {
     nodes: Vec<DraftNode>,
+    actor: Vec<(&'static str, Vec<(Find, usize)>)>,
     finds: usize,
+}
+
+impl Default for Draft {
+    fn default() -> Self {
+        Self { nodes: vec![DraftNode::default()], actor: Vec::new(), finds: 0 }
+    }
 }
 
 #[derive(Default)]
@@ -138,19 +194,33 @@ impl Draft {
         at
     }
 
-    /// What the condition asks for, and whether it is to be found or not to be. Routes that ask the
-    /// same share the find.
-    fn test(&mut self, node: usize, condition: &Condition) -> (usize, bool) {
-        let (find, wanted) = Find::of(condition);
-        let finds = &mut self.nodes[node].finds;
-        if let Some((_, number)) = finds.iter().find(|(known, _)| *known == find) {
-            return (*number, wanted);
-        }
-        let number = self.finds;
-        finds.push((find, number));
-        self.finds += 1;
-        (number, wanted)
+    /// What the condition asks for at the node, and whether it is to be found or not to be.
+    fn test(&mut self, node: usize, condition: &Condition) -> Test {
+        test(&mut self.nodes[node].finds, &mut self.finds, condition)
     }
+
+    /// What the condition asks for of the actor's field.
+    fn test_actor(&mut self, field: &'static str, condition: &Condition) -> Test {
+        let known = self.actor.iter().position(|(known, _)| *known == field);
+        let at = known.unwrap_or_else(|| {
+            self.actor.push((field, Vec::new()));
+            self.actor.len() - 1
+        });
+        test(&mut self.actor[at].1, &mut self.finds, condition)
+    }
+}
+
+/// What the condition asks for among the finds of its place. Routes that ask the same share the
+/// find; a new one gets the next number.
+fn test(finds: &mut Vec<(Find, usize)>, next: &mut usize, condition: &Condition) -> Test {
+    let (find, wanted) = Find::of(condition);
+    if let Some((_, number)) = finds.iter().find(|(known, _)| *known == find) {
+        return (*number, wanted);
+    }
+    let number = *next;
+    finds.push((find, number));
+    *next += 1;
+    (number, wanted)
 }
 
 impl DraftNode {

@@ -18,6 +18,14 @@ use trailsift_event::text::{plain_len, unescape};
 /// own stay below 30. It also bounds the recursion where arrays lie in a path.
 pub const MAX_DEPTH: usize = 512;
 
+/// What a record was found to hold.
+pub(crate) struct Read<'r> {
+    /// The finds of the plan, but for those that are derived.
+    pub(crate) found: Bits,
+    /// The value of `userIdentity` as it stands, if the plan asks for the actor behind it.
+    pub(crate) identity: Option<&'r [u8]>,
+}
+
 /// Reads one record.
 pub(crate) struct Reader<'r> {
     plan: &'r Plan,
@@ -28,6 +36,8 @@ pub(crate) struct Reader<'r> {
     /// does not recurse.
     objects: [u64; MAX_DEPTH / 64],
     found: Bits,
+    /// The value of `userIdentity`, once it was read and if the plan asks for it.
+    identity: Option<&'r [u8]>,
     /// Whether the string that was read last holds an escape.
     was_escaped: bool,
     fault: Option<RecordFault>,
@@ -38,8 +48,8 @@ pub(crate) struct Reader<'r> {
 struct Stop;
 
 impl<'r> Reader<'r> {
-    /// The finds of the plan that the record holds.
-    pub(crate) fn read(plan: &'r Plan, record: &'r [u8]) -> Result<Bits, RecordFault> {
+    /// What the record holds of what the plan asks for.
+    pub(crate) fn read(plan: &'r Plan, record: &'r [u8]) -> Result<Read<'r>, RecordFault> {
         if let Err(error) = std::str::from_utf8(record) {
             let detail = format!("no UTF-8 at byte {} of the record", error.valid_up_to());
             return Err(RecordFault { reason: Reason::InvalidUtf8, detail });
@@ -51,12 +61,13 @@ impl<'r> Reader<'r> {
             depth: 0,
             objects: [0; MAX_DEPTH / 64],
             found: Bits::new(plan.finds),
+            identity: None,
             was_escaped: false,
             fault: None,
         };
         let end = reader.record();
         match (end, reader.fault) {
-            (Ok(()), None) => Ok(reader.found),
+            (Ok(()), None) => Ok(Read { found: reader.found, identity: reader.identity }),
             (_, fault) => Err(fault.unwrap_or_else(|| unreachable!("whoever stops says why"))),
         }
     }
@@ -93,7 +104,11 @@ impl<'r> Reader<'r> {
                     if !seen.insert(*number) {
                         return Err(self.duplicate(&plan.nodes[*child].name));
                     }
+                    let start = self.at;
                     self.value(*child)?;
+                    if plan.identity == Some(*child) {
+                        self.identity = Some(&self.bytes[start..self.at]);
+                    }
                 }
                 None => self.skip()?,
             }

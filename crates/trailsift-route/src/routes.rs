@@ -85,8 +85,7 @@ impl Selection for Routes {
         if self.allowed.is_empty() {
             return Ok(RouteSet::EMPTY);
         }
-        let found = Reader::read(&self.plan, record)?;
-        Ok(self.plan.decide(&found))
+        Ok(self.plan.decide(Reader::read(&self.plan, record)?))
     }
 
     fn digest(&self) -> u64 {
