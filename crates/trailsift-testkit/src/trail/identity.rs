@@ -44,7 +44,10 @@ pub(super) fn anybody(rng: &mut fastrand::Rng, account: &str, at: i64) -> Caller
         91..94 => identity_center(rng, account),
         94..96 => root(rng, account, at),
         96..98 => other_account(rng),
-        98 => person(rng, r#"{"type":"Unknown"}"#.to_owned()),
+        98 => {
+            let identity = rarity(rng, account, at);
+            person(rng, identity)
+        }
         _ => person(rng, "null".to_owned()),
     }
 }
@@ -156,6 +159,58 @@ fn other_account(rng: &mut fastrand::Rng) -> Caller {
         rng.u64(100_000_000_000..1_000_000_000_000),
     );
     person(rng, identity)
+}
+
+/// What is met once in a thousand records, if ever. Takes nothing from `rng`: whatever is added here,
+/// every other record of a seed stays as it was.
+fn rarity(rng: &fastrand::Rng, account: &str, at: i64) -> String {
+    let mut aside = fastrand::Rng::with_seed(rng.get_seed().rotate_left(32));
+    let (who, created) = (pick(&mut aside, PEOPLE), timestamp(at - 600));
+    let key = capitals(&mut aside, 16);
+    let root = format!(
+        r#""principalId":"{account}","arn":"arn:aws:iam::{account}:root","accountId":"{account}""#
+    );
+    let session =
+        format!(r#""attributes":{{"creationDate":"{created}","mfaAuthenticated":"false"}}"#);
+    match aside.u8(..11) {
+        0 => r#"{"type":"Unknown"}"#.to_owned(),
+        // AssumeRoot, by which an organization's administrators act as a member's root.
+        1 => format!(
+            r#"{{"type":"Root",{root},"accessKeyId":"ASIA{key}","sessionContext":{{{session},"assumedRoot":"true"}}}}"#
+        ),
+        // GetFederationToken, asked for by root.
+        2 => format!(
+            r#"{{"type":"FederatedUser","principalId":"{account}:{who}","arn":"arn:aws:sts::{account}:federated-user/{who}","accountId":"{account}","accessKeyId":"ASIA{key}","sessionContext":{{"sessionIssuer":{{"type":"Root",{root}}},{session}}}}}"#
+        ),
+        3 => format!(r#"{{"type":"Root",{root},"invokedBy":"AWS Internal"}}"#),
+        4 => format!(
+            r#"{{"type":"Role","principalId":"AROA{}","arn":"arn:aws:iam::{account}:role/audit/ReadOnly","accountId":"{account}"}}"#,
+            principal(account, "ReadOnly"),
+        ),
+        5 => format!(
+            r#"{{"type":"Directory","principalId":"{account}","accountId":"{account}","userName":"corp\\{who}"}}"#
+        ),
+        // The console until about 2020.
+        6 => format!(
+            r#"{{"type":"IAMUser","principalId":"AIDA{}","arn":"arn:aws:iam::{account}:user/{who}","accountId":"{account}","accessKeyId":"ASIA{key}","userName":"{who}","sessionContext":{{"sessionIssuer":{{}},"webIdFederationData":{{}},{session}}},"invokedBy":"signin.amazonaws.com"}}"#,
+            principal(account, who),
+        ),
+        // Identity Center until July 2025.
+        7 => format!(
+            r#"{{"type":"Unknown","principalId":"{account}","arn":"","accountId":"{account}","accessKeyId":"","userName":"{who}","onBehalfOf":{{"userId":"{}","identityStoreArn":"arn:aws:identitystore::{account}:identitystore/d-9067028cf5"}},"credentialId":"{key}"}}"#,
+            super::uuid(&mut aside),
+        ),
+        8 => format!(
+            r#"{{"accountId":"{account}","onBehalfOf":{{"userId":"{}"}},"credentialId":"{key}"}}"#,
+            super::uuid(&mut aside),
+        ),
+        // Somebody without credentials, at a public bucket.
+        9 => r#"{"type":"AWSAccount","principalId":"","accountId":"anonymous"}"#.to_owned(),
+        // A type that nobody knows yet.
+        _ => format!(
+            r#"{{"type":"AgentUser","principalId":"AGNT{key}","arn":"arn:aws:iam::{account}:agent/{who}","accountId":"{account}","accessKeyId":"ASIA{key}"}}"#
+        ),
+    }
 }
 
 /// The SAML or web identity that exchanges its token for a role.
