@@ -96,7 +96,7 @@ pub(crate) async fn start(ui: &Ui) -> anyhow::Result<LocalStack> {
         wait(step, &endpoint, &log, container.client()).await?;
         Guard::Container { _container: container }
     } else {
-        let python = python::environment(ui, &folder).await?;
+        let python = python::ENVIRONMENT.python(ui).await?;
         let step = ui.step("starting LocalStack (Python)");
         let mut process = python::start(&python, port, &folder.join(format!("run-{run}")), &log)?;
         wait(step, &endpoint, &log, process.running()).await?;
@@ -182,7 +182,7 @@ mod tests {
 
     #[test]
     fn the_python_requirements_pin_the_version_of_the_image() {
-        let requirements = python::requirements().unwrap();
+        let requirements = python::ENVIRONMENT.requirements().unwrap();
         assert!(requirements.lines().any(|line| line == format!("localstack-core=={VERSION}")));
     }
 }

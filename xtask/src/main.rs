@@ -12,10 +12,14 @@ mod http;
 #[cfg(feature = "localstack")]
 mod localstack;
 mod process;
+#[cfg(feature = "localstack")]
+mod python;
 mod simulate;
 #[cfg(feature = "localstack")]
 mod test;
 mod ui;
+#[cfg(feature = "localstack")]
+mod validators;
 mod workspace;
 
 use std::ffi::OsString;
@@ -41,7 +45,7 @@ enum Task {
     /// Shows trailsift do its whole job on a LocalStack of its own, and checks the result
     Demo(demo::Options),
     #[cfg(feature = "localstack")]
-    /// Runs every test, those that need LocalStack included
+    /// Runs every test, those that need LocalStack or the formats' validators included
     Test(test::Options),
     /// Feeds the parsers of untrusted input with what libFuzzer makes of their corpus
     Fuzz(fuzz::Options),

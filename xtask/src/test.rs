@@ -1,4 +1,5 @@
-//! `cargo xtask test`: every test of the workspace, against a LocalStack where one is needed.
+//! `cargo xtask test`: every test of the workspace, against a LocalStack and with the validators of event formats where
+//! they are needed.
 
 use std::process::ExitCode;
 
@@ -6,7 +7,7 @@ use clap::Args;
 
 use crate::process::Running;
 use crate::ui::Ui;
-use crate::{cargo, localstack};
+use crate::{cargo, localstack, validators};
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -21,7 +22,7 @@ pub(crate) struct Options {
     arguments: Vec<String>,
 }
 
-/// Builds the tests while LocalStack starts, then runs them. The exit code is theirs.
+/// Builds the tests while LocalStack starts and the validators are installed, then runs them. The exit code is theirs.
 pub(crate) async fn run(ui: &Ui, options: &Options) -> anyhow::Result<ExitCode> {
     let mut scope: Vec<&str> = Vec::new();
     for package in &options.package {
@@ -32,8 +33,12 @@ pub(crate) async fn run(ui: &Ui, options: &Options) -> anyhow::Result<ExitCode> 
     }
     let mut building = vec!["test", "--all-targets", "--no-run"];
     building.extend(&scope);
-    let (localstack, _) = tokio::try_join!(
+    let validated = scope.contains(&"--workspace") || scope.contains(&validators::PACKAGE);
+    let validators =
+        async { if validated { validators::python(ui).await.map(Some) } else { Ok(None) } };
+    let (localstack, validators, _) = tokio::try_join!(
         localstack::start(ui),
+        validators,
         cargo::build(ui, "compiling the tests", &building)
     )?;
     if let Some(log) = localstack.log() {
@@ -55,7 +60,10 @@ pub(crate) async fn run(ui: &Ui, options: &Options) -> anyhow::Result<ExitCode> 
         let shown = format!("cargo {}", arguments.join(" "));
         ui.note(&format!("\n$ {shown}"));
         let mut command = cargo::command();
-        command.args(&arguments).envs(localstack::environment(localstack.endpoint()));
+        command
+            .args(&arguments)
+            .envs(localstack::environment(localstack.endpoint()))
+            .envs(validators.iter().map(|python| (validators::VARIABLE, python)));
         for name in localstack::FOREIGN_SETTINGS {
             command.env_remove(name);
         }
