@@ -10,6 +10,7 @@ import json
 import math
 import re
 import sys
+import unicodedata
 from collections import Counter
 from pathlib import Path
 
@@ -110,11 +111,14 @@ class CloudEvents:
             is_integer = isinstance(attribute, int) and -(2**31) <= attribute < 2**31
             if not isinstance(attribute, (str, bool)) and not is_integer:
                 yield f"/{name}", "an attribute is a string, a boolean or an integer of 32 bits"
-            # https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md#type-system
-            if isinstance(attribute, str) and re.search(
-                r"[\u0000-\u001f\u007f-\u009f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]", attribute
-            ):
+            if isinstance(attribute, str) and not all(map(self.may_stand, attribute)):
                 yield f"/{name}", "a string holds a character that the specification forbids"
+
+    @staticmethod
+    def may_stand(character):
+        """https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md#type-system"""
+        is_noncharacter = "\ufdd0" <= character <= "\ufdef" or ord(character) & 0xFFFE == 0xFFFE
+        return unicodedata.category(character) not in ("Cc", "Cs") and not is_noncharacter
 
 
 class Ocsf:
