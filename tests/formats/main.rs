@@ -1,6 +1,7 @@
 //! Every format over every kind of record, judged by validators that others wrote (`tests/validators`): the
 //! hand-written records in `records/`, ten thousand of the generator's, and two thousand damaged ones.
 
+mod planted;
 mod records;
 mod validator;
 

@@ -22,10 +22,6 @@ OCSF_VERSION = "1.8.0"
 ECS_VERSION = "9.4.0"
 
 
-class Twice(Exception):
-    """An object names a member twice."""
-
-
 class Schema:
     """A JSON Schema, its formats included."""
 
@@ -64,13 +60,25 @@ def pointer(path):
     return "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in path)
 
 
-def once(pairs):
-    """The object of these members; consumers disagree about one that stands there twice."""
-    members = dict(pairs)
-    if len(members) < len(pairs):
-        name = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
-        raise Twice(f"the member {name!a} stands there twice")
-    return members
+def read(text):
+    """The value, and the objects that name a member twice with its name: consumers take whichever they like."""
+    twice = []
+
+    def members(pairs):
+        made = dict(pairs)
+        if len(made) < len(pairs):
+            name = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+            twice.append((made, name))
+        return made
+
+    return json.loads(text, object_pairs_hook=members), twice
+
+
+def repeated(twice, value):
+    """A violation if the value is an object that names a member twice."""
+    for object_, name in twice:
+        if object_ is value:
+            yield "", f"the member {name!a} stands there twice"
 
 
 class Envelope:
@@ -81,8 +89,13 @@ class Envelope:
         self.schema = Schema(json.loads(path.read_text(encoding="utf-8")))
 
     def violations(self, text):
+        value, twice = read(text)
+        yield from self.schema.violations(value)
+        about = value.get("trailsift") if isinstance(value, dict) else None
+        actor = about.get("actor") if isinstance(about, dict) else None
         # The record is embedded as it is, so only it may name a member twice.
-        yield from self.schema.violations(json.loads(text))
+        for part in (value, about, actor):
+            yield from repeated(twice, part)
 
 
 class CloudEvents:
@@ -94,13 +107,14 @@ class CloudEvents:
 
         path = HERE / "cloudevents-1.0.2.schema.json"
         self.schema = Schema(json.loads(path.read_text(encoding="utf-8")))
-        self.read = lambda text: JSONFormat().read(CloudEvent, text)
+        self.sdk = lambda text: JSONFormat().read(CloudEvent, text)
 
     def violations(self, text):
-        value = json.loads(text)
+        value, twice = read(text)
         yield from self.schema.violations(value)
+        yield from repeated(twice, value)
         try:
-            self.read(text)
+            self.sdk(text)
         except Exception as error:  # whatever the SDK raises is its verdict
             yield "", f"the SDK refuses it: {error}"
         for name, attribute in value.items() if isinstance(value, dict) else ():
@@ -137,7 +151,9 @@ class Ocsf:
         return self.schemas[profiles]
 
     def violations(self, text):
-        value = json.loads(text, object_pairs_hook=once)
+        value, twice = read(text)
+        for _, name in twice:
+            yield "", f"the member {name!a} stands there twice"
         metadata = value.get("metadata") if isinstance(value, dict) else None
         metadata = metadata if isinstance(metadata, dict) else {}
         profiles = metadata.get("profiles", [])
@@ -201,7 +217,9 @@ class Ecs:
         self.groups = {".".join(group) for group in groups}
 
     def violations(self, text):
-        value = json.loads(text, object_pairs_hook=once)
+        value, twice = read(text)
+        for _, name in twice:
+            yield "", f"the member {name!a} stands there twice"
         if not isinstance(value, dict):
             yield "", "an event is an object"
             return
@@ -323,7 +341,7 @@ def main(arguments):
     for lines, line in enumerate(sys.stdin.buffer, start=1):
         try:
             violations = list(judge.violations(line.decode("utf-8")))
-        except (ValueError, Twice) as error:
+        except ValueError as error:
             violations = [("", f"{type(error).__name__}: {error}")]
         for path, message in violations:
             found += 1
