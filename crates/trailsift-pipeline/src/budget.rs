@@ -1,3 +1,5 @@
+use crate::rendering::GROWTH;
+
 /// What a worker needs besides the records that it holds: the inflater's window and buffers.
 const FIXED_BYTES: usize = 512 * 1024;
 /// How many stored bytes travel to the CPU pool at once.
@@ -17,6 +19,10 @@ const ONE_SHOT_BYTES: usize = 16 << 20;
 /// bytes, the inflater, one unfinished record and the selected records of one file; what a file
 /// selects beyond that leaves before the file's end is verified.
 ///
+/// Where sinks have formats, events take memory besides their records'. Of what a worker holds each
+/// such sink has an equal part then ([`Budget::formatting`]), for as many events as it can take at once;
+/// and from the accounts' part comes a room for each of these sinks, for events that are larger.
+///
 /// The rest is for speed alone. What the cores have holds one inflated object each, for objects that
 /// are inflated at once; what the accounts have holds the stored bytes of such objects that are larger
 /// than a chunk. An object that finds no room is read in pieces.
@@ -33,6 +39,10 @@ pub struct Budget {
     pub whole_pool_bytes: usize,
     /// The largest object, as stored, that is read whole.
     pub whole_bytes: usize,
+    /// How many bytes of formatted events each worker holds for each sink that has a format.
+    pub portion_bytes: usize,
+    /// How many bytes of larger events each sink that has a format holds, whoever they are of.
+    pub large_bytes: usize,
 }
 
 impl Budget {
@@ -68,6 +78,27 @@ impl Budget {
             held_bytes: held.max(max_record),
             whole_pool_bytes: memory / 8 / accounts,
             whole_bytes: WHOLE_BYTES,
+            portion_bytes: 0,
+            large_bytes: 0,
+        }
+    }
+
+    /// The same for so many sinks that have a format other than the record's own bytes: no worker
+    /// less, but records leave in smaller parts. `plan` was asked for the same `accounts` and
+    /// `max_record`.
+    pub fn formatting(self, sinks: usize, accounts: usize, max_record: usize) -> Self {
+        if sinks == 0 {
+            return self;
+        }
+        let part = self.held_bytes / (sinks + 1);
+        let pool = self.whole_pool_bytes * accounts.max(1);
+        let large = max_record.saturating_mul(GROWTH).min(pool / 2 / sinks);
+        Self {
+            held_bytes: part,
+            portion_bytes: part,
+            large_bytes: large,
+            whole_pool_bytes: (pool - large * sinks) / accounts.max(1),
+            ..self
         }
     }
 
@@ -106,14 +137,30 @@ mod tests {
             (1 << 30, 300, 7, 1),
             (12 * MIB, 2, 3, 4),
         ] {
-            let budget = Budget::plan(memory, workers, accounts, MIB);
-            let share = FIXED_BYTES + budget.chunk_bytes + MIB + budget.held_bytes;
-            let workers = accounts * budget.workers_per_account * share;
-            let wholes = accounts * budget.whole_pool_bytes;
-            let cores = cores * Budget::one_shot_bytes(memory, cores);
-            let sum = workers + wholes + cores;
-            assert!(sum <= memory, "{sum} of {memory}");
+            let plain = Budget::plan(memory, workers, accounts, MIB);
+            for sinks in [0, 1, 3, 20] {
+                let budget = plain.formatting(sinks, accounts, MIB);
+                let held = budget.held_bytes + sinks * budget.portion_bytes;
+                let share = FIXED_BYTES + budget.chunk_bytes + MIB + held;
+                let workers = accounts * budget.workers_per_account * share;
+                let wholes = accounts * budget.whole_pool_bytes + sinks * budget.large_bytes;
+                let cores = cores * Budget::one_shot_bytes(memory, cores);
+                let sum = workers + wholes + cores;
+                assert!(sum <= memory, "{sum} of {memory} with {sinks}");
+                assert_eq!(budget.workers_per_account, plain.workers_per_account);
+            }
         }
+    }
+
+    #[test]
+    fn sinks_with_formats_share_what_a_worker_holds() {
+        let plain = Budget::plan(256 * MIB, 64, 1, MIB);
+        assert_eq!(plain.formatting(0, 1, MIB), plain);
+        let budget = plain.formatting(3, 1, MIB);
+        assert_eq!((budget.held_bytes, budget.portion_bytes), (MIB / 4, MIB / 4));
+        assert_eq!((budget.large_bytes, budget.whole_pool_bytes), (3 * MIB, 23 * MIB));
+        let little = Budget::plan(64 * MIB, 16, 1, MIB).formatting(4, 1, MIB);
+        assert_eq!((little.large_bytes, little.whole_pool_bytes), (MIB, 4 * MIB));
     }
 
     #[test]

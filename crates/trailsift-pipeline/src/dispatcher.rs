@@ -7,17 +7,20 @@ use std::time::Duration;
 use futures::future::join_all;
 use tokio::time::sleep;
 use trailsift_core::{
-    Batch, Clock, Disposition, Entry, Known, Message, ObjectId, Reason, Record, RouteSet, Sink,
-    SinkError, Source,
+    Clock, Disposition, Known, Message, ObjectId, Reason, Record, RouteSet, Sink, SinkError,
+    Source, WriteOutcome,
 };
-use trailsift_route::{Formatter, Origin as Place};
+use trailsift_route::{Format, Formatter};
 use trailsift_trail::{FaultyRecord, Found, event_time};
 
 use crate::books::Books;
+use crate::budget::Budget;
+use crate::cpu::Cpu;
 use crate::metrics::PipelineMetrics;
 use crate::obligation::{Obligation, Obligations};
 use crate::patience::{Patience, Share};
 use crate::quarantine::{Parcel, Quarantine};
+use crate::rendering::{Consignment, Owed, Portion, Rendering};
 
 /// How long a best-effort sink may take to note down what it is given; it answers at once, unless
 /// it is broken.
@@ -40,6 +43,7 @@ pub struct Outlet {
 #[derive(Debug)]
 pub(crate) struct Desk {
     pub(crate) outlet: Outlet,
+    rendering: Rendering,
     patience: Patience,
 }
 
@@ -133,13 +137,20 @@ impl Dispatcher {
         books: Books,
         clock: Arc<dyn Clock>,
         metrics: PipelineMetrics,
-        workers: usize,
+        budget: &Budget,
+        cpu: &Cpu,
     ) -> Self {
         let required = outlets.iter().filter(|outlet| outlet.required).count();
-        let share =
-            Share { workers, sinks: required + usize::from(quarantine.as_sink().is_some()) };
+        let share = Share {
+            workers: budget.workers_per_account,
+            sinks: required + usize::from(quarantine.as_sink().is_some()),
+        };
         let quarantine = quarantine.with_share(share);
-        let desk = |outlet| Desk { outlet, patience: Patience::new(share) };
+        let desk = |outlet: Outlet| Desk {
+            rendering: Rendering::new(outlet.formatter.clone(), budget, cpu.clone()),
+            outlet,
+            patience: Patience::new(share),
+        };
         Self { desks: outlets.into_iter().map(desk).collect(), quarantine, books, clock, metrics }
     }
 
@@ -184,9 +195,8 @@ impl Dispatcher {
             }
         }
         let writes = self.desks.iter().filter_map(|desk| {
-            let consignment = Consignment::load(&desk.outlet, &records, from, &owed);
-            (!consignment.batch.entries.is_empty())
-                .then(|| self.consign(desk, consignment, from, origin))
+            let consignment = consignment(&desk.outlet, &records, from, &owed);
+            (!consignment.is_empty()).then(|| self.consign(desk, consignment, from, origin))
         });
         let (written, parked) =
             futures::join!(join_all(writes), self.park_faulty(faulty, from, origin));
@@ -210,50 +220,72 @@ impl Dispatcher {
         }
     }
 
-    async fn consign(
+    /// Takes all of it to the sink, in order; a portion that is not settled ends it.
+    async fn consign<'a>(
         &self,
-        desk: &Desk,
-        consignment: Consignment,
+        desk: &'a Desk,
+        mut consignment: Consignment<'a>,
         from: &Provenance,
         origin: Origin<'_>,
     ) -> Result<(), Undelivered> {
-        let Consignment { mut batch, mut owed } = consignment;
-        batch.more_follows = origin.more_follows;
         let outlet = &desk.outlet;
-        let end = batch.entries.last().map_or(0, |entry| entry.index + 1);
-        // Cancel safety: a write that is given up acknowledges nothing; its events come again with
-        // their message, and at worst are there twice.
-        let outcome = tokio::select! {
-            biased;
-            outcome = outlet.sink.write(&batch) => outcome,
-            () = sleep(BEST_EFFORT), if !outlet.required => {
-                let (sink, events) = (outlet.sink.name(), batch.entries.len());
-                tracing::warn!(sink, events, "a best-effort sink does not answer: events are lost");
-                return Ok(());
+        let mut is_noted = true;
+        while !consignment.is_empty() {
+            let events = consignment.len();
+            let attempt = async {
+                let portion = desk.rendering.next(&mut consignment, &from.source).await;
+                let Portion { mut batch, owed, room: _room } = portion;
+                batch.more_follows |= origin.more_follows;
+                (owed, outlet.sink.write(&batch).await)
+            };
+            // Cancel safety: a write that is given up acknowledges nothing; its events come again with
+            // their message, and at worst are there twice.
+            let (owed, outcome) = tokio::select! {
+                biased;
+                attempted = attempt => attempted,
+                () = sleep(BEST_EFFORT), if !outlet.required => {
+                    let sink = outlet.sink.name();
+                    tracing::warn!(sink, events, "a best-effort sink does not answer: events are lost");
+                    return Ok(());
+                }
+                given_up = desk.patience.run_out(), if outlet.required => {
+                    let what = format!("sink {} {given_up}", outlet.sink.name());
+                    return Err(Undelivered { after: given_up.pause(), ..Undelivered::new(what) });
+                }
+            };
+            if outlet.required {
+                let outcome = outcome.map_err(|error| undelivered(outlet, &error))?;
+                self.settle(desk, owed, outcome, from, origin).await?;
+                continue;
             }
-            given_up = desk.patience.run_out(), if outlet.required => {
-                let what = format!("sink {} {given_up}", outlet.sink.name());
-                return Err(Undelivered { after: given_up.pause(), ..Undelivered::new(what) });
-            }
-        };
-        if !outlet.required {
             // Best effort: the sink counts and names what it drops; nothing waits for it. It is not
             // offered twice either, when another sink makes the file come again.
-            if outcome.is_ok() {
-                self.note(from, outlet.sink.name(), outlet.routes, end).await;
+            is_noted &= outcome.is_ok();
+            if is_noted {
+                self.note(from, outlet.sink.name(), outlet.routes, owed.end()).await;
             }
-            return Ok(());
         }
-        let outcome = outcome.map_err(|error| undelivered(outlet, &error))?;
-        if outcome.failures.len() < batch.entries.len() {
+        Ok(())
+    }
+
+    /// Settles what the sink has, and parks what it will never take: the record, not what the format
+    /// made of it.
+    async fn settle(
+        &self,
+        desk: &Desk,
+        mut owed: Owed<'_>,
+        outcome: WriteOutcome,
+        from: &Provenance,
+        origin: Origin<'_>,
+    ) -> Result<(), Undelivered> {
+        let outlet = &desk.outlet;
+        if outcome.failures.len() < owed.len() {
             desk.patience.renew();
         }
         let mut trouble: Result<(), Undelivered> = Ok(());
-        let mut first_open = end;
+        let mut first_open = owed.end();
         for failure in outcome.failures {
-            let obligation = owed.get_mut(failure.index).and_then(Option::take);
-            let (Some(entry), Some(obligation)) = (batch.entries.get(failure.index), obligation)
-            else {
+            let Some((record, obligation)) = owed.take(failure.index) else {
                 // A sink that names entries that it was not given is not to be believed.
                 let name = outlet.sink.name();
                 return Err(Undelivered::new(format!("sink {name} answered for an unknown entry")));
@@ -263,26 +295,30 @@ impl Dispatcher {
                 if !matches!(&trouble, Err(Undelivered { fatal: true, .. })) {
                     trouble = Err(undelivered(outlet, &failure.error));
                 }
-                first_open = first_open.min(entry.index);
+                first_open = first_open.min(record.index);
                 continue;
             };
-            let error = format!("sink {}: {}", outlet.sink.name(), chain(&failure.error));
+            let format = match outlet.formatter.format() {
+                Format::Raw => String::new(),
+                format => format!(" (format {})", format.name()),
+            };
+            let error = format!("sink {}{format}: {}", outlet.sink.name(), chain(&failure.error));
             let parcel = Parcel {
-                index: Some(entry.index),
-                data: Some(&entry.data),
-                ..parcel_of(&entry.source, origin, reason, error)
+                index: Some(record.index),
+                data: Some(&record.bytes),
+                ..parcel_of(&from.source, origin, reason, error)
             };
             match self.quarantine.park(parcel).await {
                 Ok(()) => obligation.settle(),
                 Err(error) => {
-                    first_open = first_open.min(entry.index);
+                    first_open = first_open.min(record.index);
                     trouble = trouble.and(Err(not_parked(&error)));
                 }
             }
         }
         self.note(from, outlet.sink.name(), outlet.routes, first_open).await;
         // Only now: what the sink did not name, it has.
-        owed.into_iter().flatten().for_each(Obligation::settle);
+        owed.settle();
         trouble
     }
 
@@ -320,34 +356,20 @@ impl Dispatcher {
     }
 }
 
-/// What goes to one sink, and what is owed for each entry of it.
-struct Consignment {
-    batch: Batch,
-    owed: Vec<Option<Obligation>>,
-}
-
-impl Consignment {
-    fn load(
-        outlet: &Outlet,
-        records: &[Record],
-        from: &Provenance,
-        obligations: &Obligations,
-    ) -> Self {
-        let mut load = Self { batch: Batch::default(), owed: Vec::new() };
-        let owed_from = from.owed_from(outlet.sink.name(), outlet.routes);
-        for record in records.iter().filter(|record| record.index >= owed_from) {
-            let routes = record.routes.and(outlet.routes);
-            if !routes.is_empty() {
-                load.batch.entries.push(Entry {
-                    data: outlet.formatter.render(record, routes, Place::from(&*from.source)),
-                    index: record.index,
-                    source: Arc::clone(&from.source),
-                });
-                load.owed.push(outlet.required.then(|| obligations.incur()));
-            }
-        }
-        load
-    }
+/// What goes to one sink, and what is owed for it.
+fn consignment<'a>(
+    outlet: &Outlet,
+    records: &'a [Record],
+    from: &Provenance,
+    obligations: &Obligations,
+) -> Consignment<'a> {
+    let owed_from = from.owed_from(outlet.sink.name(), outlet.routes);
+    let owed = records.iter().filter(|record| record.index >= owed_from);
+    let led_here = owed.map(|record| (record, record.routes.and(outlet.routes)));
+    led_here
+        .filter(|(_, routes)| !routes.is_empty())
+        .map(|(record, routes)| (record, routes, outlet.required.then(|| obligations.incur())))
+        .collect()
 }
 
 /// What is parked of a source: the whole object, unless the caller adds a record.

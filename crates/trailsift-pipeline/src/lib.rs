@@ -21,6 +21,7 @@ mod parked;
 mod pass;
 mod patience;
 mod quarantine;
+mod rendering;
 mod service;
 mod turns;
 mod watched;

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use trailsift_core::{
     Clock, Ledger, LogFile, MessageId, ObjectStore, Queue, QueueStatus, Selection, Sink,
 };
+use trailsift_route::Format;
 use trailsift_trail::{Judge, MultiMember};
 
 use crate::acker::Acker;
@@ -181,15 +182,18 @@ impl Service {
     ) -> Self {
         let Surroundings { cpu, clock, ledger, metrics, health } = surroundings;
         let books = Books::new(ledger, metrics.clone());
-        let budget =
-            Budget::plan(settings.memory, settings.workers, accounts.len(), settings.max_record);
+        let (lanes, max_record) = (accounts.len(), settings.max_record);
+        let formatted = outlets.iter().filter(|it| it.formatter.format() != Format::Raw).count();
+        let budget = Budget::plan(settings.memory, settings.workers, lanes, max_record)
+            .formatting(formatted, lanes, max_record);
         let dispatcher = Dispatcher::new(
             outlets,
             quarantine,
             books,
             Arc::clone(&clock),
             metrics.clone(),
-            budget.workers_per_account,
+            &budget,
+            &cpu,
         );
         let shared = Shared {
             settings,
