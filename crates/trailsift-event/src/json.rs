@@ -83,6 +83,13 @@ impl<'r> Json<'r> {
         named.map(|(_, value)| value).filter(|value| value.kind() != Kind::Null)
     }
 
+    /// As [`Json::get`], whichever letters of the name are capitals: services and their versions
+    /// differ in whether they write `Name` or `name`.
+    pub fn get_any_case(self, name: &str) -> Option<Json<'r>> {
+        let named = self.members().filter(|(known, _)| known.eq_ignore_ascii_case(name)).last();
+        named.map(|(_, value)| value).filter(|value| value.kind() != Kind::Null)
+    }
+
     /// What lies at the end of these names, unless it is null.
     pub fn at(self, names: &[&str]) -> Option<Json<'r>> {
         names.iter().try_fold(self, |value, name| value.get(name))

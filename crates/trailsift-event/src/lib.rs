@@ -4,6 +4,8 @@ mod actor;
 mod event;
 mod json;
 mod operation;
+mod reviewer;
+mod sentence;
 pub mod text;
 
 pub use actor::{Actor, ActorKind, ActorValue, Credentials};

@@ -1,19 +1,27 @@
 //! What was done, and to what.
 
+mod listed;
+mod verb;
+
 use std::borrow::Cow;
 
 use crate::event::Event;
+use crate::json::Json;
+use crate::reviewer;
 
 /// What was done, and to what.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Operation<'r> {
     /// `eventName`.
     pub name: Option<Cow<'r, str>>,
-    /// What kind of thing it does.
+    /// What kind of thing it does: by what is known of the operation, else by the verb that its name
+    /// begins with. Never at odds with what the record says of `readOnly`.
     pub activity: Activity,
-    /// Whether it only reads: what the record says, else what is known of the operation.
+    /// Whether it only reads: what the record says, else what is known of the operation. A verb is
+    /// no proof, so of other services' operations it is not known.
     pub read_only: Option<bool>,
-    /// What it concerns, the most telling first.
+    /// What it concerns, the most telling first: what parameters and response of CodeGuru Reviewer
+    /// name, then the record's `resources`. Each has a name or an ARN.
     pub resources: Vec<Resource<'r>>,
 }
 
@@ -33,10 +41,28 @@ pub enum Activity {
     Other,
 }
 
-/// Something that an operation concerns.
+impl Activity {
+    /// Every activity.
+    pub const ALL: [Self; 5] = [Self::Create, Self::Read, Self::Update, Self::Delete, Self::Other];
+
+    /// Its name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Read => "read",
+            Self::Update => "update",
+            Self::Delete => "delete",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// Something that an operation concerns. Every name, ARN, account and owner is a string of the
+/// record, part of one, or what a percent-encoded one says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Resource<'r> {
-    /// What it is, as CloudFormation names types where it has one: `AWS::S3::Bucket`.
+    /// What it is, as the record or CloudFormation names its type (`AWS::S3::Bucket`); what
+    /// CloudFormation has no name for is a `CodeReview`, a `Recommendation` or a `Repository`.
     pub kind: Option<Cow<'r, str>>,
     /// Its name or id.
     pub name: Option<Cow<'r, str>>,
@@ -44,18 +70,75 @@ pub struct Resource<'r> {
     pub arn: Option<Cow<'r, str>>,
     /// The account that owns it.
     pub account_id: Option<Cow<'r, str>>,
-    /// Who hosts it, of a repository: `CodeCommit`, `GitHub`, `Bitbucket` …
+    /// Who hosts it, of a repository: `CodeCommit`, `GitHub`, `Bitbucket`, `GitHubEnterpriseServer`,
+    /// `S3Bucket`, in this spelling whichever the record has, or one that is new.
     pub provider: Option<Cow<'r, str>>,
+    /// Whose it is at its host, of a repository: an account, an organization, a user.
+    pub owner: Option<Cow<'r, str>>,
 }
 
 impl<'r> Operation<'r> {
     /// What this event did.
     pub fn of(event: &Event<'r>) -> Self {
-        Self {
-            name: event.text("eventName"),
-            activity: Activity::default(),
-            read_only: event.get("readOnly").and_then(|it| it.flag()),
-            resources: Vec::new(),
+        let name = event.text("eventName");
+        let act = reviewer::Act::of(event);
+        let said = event.get("readOnly").and_then(flag);
+        let likely = match act {
+            Some(act) => act.activity(),
+            None => name.as_deref().map_or(Activity::Other, verb::activity),
+        };
+        let activity = match said {
+            Some(true) => Activity::Read,
+            Some(false) if likely == Activity::Read => Activity::Other,
+            _ => likely,
+        };
+        let mut resources = reviewer::resources(event, act);
+        listed::add(event, &mut resources);
+        let read_only = said.or(act.map(|act| act.activity() == Activity::Read));
+        Self { name, activity, read_only, resources }
+    }
+}
+
+/// A boolean, also one that is written as a string.
+fn flag(value: Json<'_>) -> Option<bool> {
+    value.flag().or_else(|| match value.text()?.as_ref() {
+        "true" => Some(true),
+        "false" => Some(false),
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_records_word_on_reading_stands_above_every_guess() {
+        for (source, name, said, activity, read_only) in [
+            ("cloudtrail", "CreateTrail", "null", Activity::Create, None),
+            ("cloudtrail", "CreateTrail", "false", Activity::Create, Some(false)),
+            ("ec2", "CreateTrail", "true", Activity::Read, Some(true)),
+            ("kms", "Decrypt", "true", Activity::Read, Some(true)),
+            ("kms", "Decrypt", r#""true""#, Activity::Read, Some(true)),
+            ("kms", "Decrypt", "1", Activity::Other, None),
+            ("sts", "GetSessionToken", "null", Activity::Read, None),
+            ("sts", "GetSessionToken", "false", Activity::Other, Some(false)),
+            ("codeguru-reviewer", "ListCodeReviews", "null", Activity::Read, Some(true)),
+            ("codeguru-reviewer", "ListCodeReviews", "false", Activity::Other, Some(false)),
+            ("codeguru-reviewer", "AssociateRepository", "null", Activity::Create, Some(false)),
+            ("codeguru-security", "AssociateRepository", "null", Activity::Update, None),
+            ("codeguru-reviewer", "GetSomethingNew", "null", Activity::Read, None),
+        ] {
+            let record = format!(
+                r#"{{"eventSource":"{source}.amazonaws.com","eventName":"{name}","readOnly":{said}}}"#
+            );
+            let operation = Event::new(record.as_bytes()).operation();
+            assert_eq!(
+                (operation.activity, operation.read_only),
+                (activity, read_only),
+                "{record}"
+            );
+            assert_eq!(operation.name.as_deref(), Some(name));
         }
     }
 }

@@ -1,4 +1,5 @@
-//! JSON strings as bytes: finding their end, and what they say.
+//! JSON strings as bytes: finding their end, and what they say; and text from outside as it may be
+//! shown.
 
 /// How many bytes at the start of `bytes` mean themselves in a JSON string: up to the first quote,
 /// backslash or control character.
@@ -83,6 +84,31 @@ fn push(text: &mut Vec<u8>, code: u32) {
     }
 }
 
+/// The text without what a terminal may obey and nobody sees: text from outside must not be able to
+/// forge a line, or move the cursor of whoever reads it.
+pub fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_unseen(c) {
+            out.extend(c.escape_default());
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// Whether a character is one that nobody sees but that may change what is seen: control characters,
+/// those that reorder or break the text around them, and those without width. None lies beyond
+/// U+FFFF.
+pub fn is_unseen(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+        )
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -108,6 +134,13 @@ mod tests {
         ] {
             assert_eq!(unescape(inside.as_bytes()), text, "{inside}");
         }
+    }
+
+    #[test]
+    fn text_from_outside_stays_on_its_line() {
+        let hostile = "a\nb\u{1b}[31m\u{202e}\u{2028}\u{200b}é";
+        assert_eq!(escaped(hostile), r"a\nb\u{1b}[31m\u{202e}\u{2028}\u{200b}é");
+        assert!(('\u{10000}'..=char::MAX).all(|c| !is_unseen(c)));
     }
 
     proptest! {
