@@ -5,50 +5,17 @@ use std::collections::HashSet;
 use std::fmt;
 
 use trailsift_core::RouteSet;
+use trailsift_event::{Actor, ActorKind, Credentials};
 
+use crate::fields::TOP_LEVEL;
 use crate::spec::{Condition, FieldSpec, RouteSpec, Value};
+use crate::words;
 
-/// Names at the top of a record, for telling a slip of the shift key.
-const TOP_LEVEL: [&str; 32] = [
-    "additionalEventData",
-    "addendum",
-    "apiVersion",
-    "awsRegion",
-    "edgeDeviceDetails",
-    "errorCode",
-    "errorMessage",
-    "eventCategory",
-    "eventContext",
-    "eventID",
-    "eventName",
-    "eventSource",
-    "eventTime",
-    "eventType",
-    "eventVersion",
-    "insightDetails",
-    "managementEvent",
-    "readOnly",
-    "recipientAccountId",
-    "requestID",
-    "requestParameters",
-    "resources",
-    "responseElements",
-    "serviceEventDetails",
-    "sessionCredentialFromConsole",
-    "sharedEventID",
-    "sourceIPAddress",
-    "tlsDetails",
-    "userAgent",
-    "userIdentity",
-    "vpcEndpointAccountId",
-    "vpcEndpointId",
-];
-
-/// Fields that CloudTrail writes as booleans.
-const BOOLEANS: [&str; 2] = ["managementEvent", "readOnly"];
+/// Fields that CloudTrail writes as booleans, and the one that is derived as one.
+const BOOLEANS: [&str; 3] = ["actor.mfa", "managementEvent", "readOnly"];
 
 /// Fields that CloudTrail writes as strings although they look like something else, and
-/// `eventSource`, of which any other type is a fault.
+/// `eventSource`, of which any other type is a fault. What is derived of the actor is a string too.
 const STRINGS: [&str; 6] = [
     "eventSource",
     "eventVersion",
@@ -60,7 +27,7 @@ const STRINGS: [&str; 6] = [
 
 /// One thing that is wrong with a route.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{place}{problem}; {remedy}", place = Place(self))]
+#[error("{place}{problem}; {remedy}", place = self.place())]
 pub struct RouteError {
     /// The route's name, unless the mistake is in no single one.
     pub route: Option<String>,
@@ -74,12 +41,23 @@ pub struct RouteError {
     pub remedy: String,
 }
 
-/// The place of an error, in words, with what follows it.
-struct Place<'e>(&'e RouteError);
+impl RouteError {
+    fn place(&self) -> Place<'_> {
+        let Self { route, selector, field, .. } = self;
+        Place { route: route.as_deref(), selector: *selector, field: field.as_deref() }
+    }
+}
+
+/// A place in the routes, in words, with what parts it from what is said about it.
+pub(crate) struct Place<'e> {
+    pub(crate) route: Option<&'e str>,
+    pub(crate) selector: Option<usize>,
+    pub(crate) field: Option<&'e str>,
+}
 
 impl fmt::Display for Place<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let RouteError { route, selector, field, .. } = self.0;
+        let Self { route, selector, field } = self;
         if let Some(route) = route {
             write!(f, "route \"{}\"", route.escape_debug())?;
         }
@@ -170,14 +148,31 @@ fn of_path(path: &str) -> Option<Wrong> {
     }
     let top = path.split('.').next().unwrap_or_default();
     if top == "actor" {
-        let problem = "CloudTrail writes no actor, and selecting by a derived one is not supported";
-        return Some(Wrong::new(problem, "select by userIdentity.type and its neighbours"));
+        return of_actor(path);
     }
     if path.starts_with("eventSource.") {
         return Some(Wrong::new("eventSource is a string", "write eventSource alone"));
     }
-    let meant = TOP_LEVEL.iter().find(|known| known.eq_ignore_ascii_case(top))?;
-    (*meant != top).then(|| Wrong::new("no record has this field", format!("write {meant}")))
+    let mut known = TOP_LEVEL.iter().map(|field| field.name).chain(["actor"]);
+    let meant = known.find(|known| known.eq_ignore_ascii_case(top))?;
+    (meant != top).then(|| Wrong::new("no record has this field", format!("write {meant}")))
+}
+
+/// No record has a field of this name: what is below it is derived, and all that can be is known.
+fn of_actor(path: &str) -> Option<Wrong> {
+    let Some(name) = path.strip_prefix("actor.") else {
+        let problem = "the actor is no single value";
+        return Some(Wrong::new(problem, "quote the path of what it has, such as \"actor.kind\""));
+    };
+    if Actor::FIELDS.contains(&name) {
+        return None;
+    }
+    let problem = format!("an actor has no {}", words::shown(name));
+    let remedy = match words::closest(name, Actor::FIELDS.iter().copied()) {
+        Some(meant) => format!("did you mean \"actor.{meant}\"?"),
+        None => words::hint(name, Actor::FIELDS.iter().copied()),
+    };
+    Some(Wrong::new(problem, remedy))
 }
 
 fn of_values(condition: &Condition) -> Option<Wrong> {
@@ -198,14 +193,15 @@ fn of_values(condition: &Condition) -> Option<Wrong> {
     has_empty.then(|| Wrong::new(problem, "write exists = true or false if that is meant"))
 }
 
-/// Comparing with a type that the field never has would never match.
+/// Comparing with a type or a word that the field never has would never match.
 fn of_type(path: &str, condition: &Condition) -> Option<Wrong> {
     let operator = condition.operator();
+    let writer = if path.starts_with("actor.") { "trailsift derives" } else { "CloudTrail writes" };
     let never_bool = match condition {
         Condition::Equals(values) | Condition::NotEquals(values) => {
             let is_string = |value: &Value| matches!(value, Value::String(_));
-            if STRINGS.contains(&path) && !values.iter().all(is_string) {
-                let problem = format!("CloudTrail writes this field as a string ({operator})");
+            if is_always_string(path) && !values.iter().all(is_string) {
+                let problem = format!("{writer} this field as a string ({operator})");
                 return Some(Wrong::new(problem, "put the values in quotes"));
             }
             let is_bool = |value: &Value| matches!(value, Value::Bool(_));
@@ -214,7 +210,42 @@ fn of_type(path: &str, condition: &Condition) -> Option<Wrong> {
         Condition::Exists(_) => false,
         _ => true,
     };
-    let problem = format!("CloudTrail writes this field as a boolean ({operator})");
-    let wrong = || Wrong::new(problem, "write equals = [true] or [false], without quotes");
-    (BOOLEANS.contains(&path) && never_bool).then(wrong)
+    if BOOLEANS.contains(&path) && never_bool {
+        let problem = format!("{writer} this field as a boolean ({operator})");
+        return Some(Wrong::new(problem, "write equals = [true] or [false], without quotes"));
+    }
+    of_word(path, condition)
+}
+
+/// Words that a derived field of few words never has. Those sets are our own, so nothing else will
+/// ever be in them.
+fn of_word(path: &str, condition: &Condition) -> Option<Wrong> {
+    let known: Vec<_> = match path {
+        "actor.kind" => ActorKind::ALL.iter().map(|kind| kind.as_str()).collect(),
+        "actor.credentials" => Credentials::ALL.iter().map(|kind| kind.as_str()).collect(),
+        _ => return None,
+    };
+    let is_word = |text: &str| known.contains(&text);
+    let has_start = |text: &str| known.iter().any(|word| word.starts_with(text));
+    let has_end = |text: &str| known.iter().any(|word| word.ends_with(text));
+    let strange = match condition {
+        Condition::Equals(values) | Condition::NotEquals(values) => {
+            values.iter().filter_map(Value::as_text).find(|text| !is_word(text))
+        }
+        Condition::StartsWith(starts) | Condition::NotStartsWith(starts) => {
+            starts.iter().map(String::as_str).find(|text| !has_start(text))
+        }
+        Condition::EndsWith(ends) | Condition::NotEndsWith(ends) => {
+            ends.iter().map(String::as_str).find(|text| !has_end(text))
+        }
+        Condition::Cidr(_) | Condition::NotCidr(_) | Condition::Exists(_) => None,
+    }?;
+    let problem = format!("{path} never is {}", words::shown(strange));
+    Some(Wrong::new(problem, words::hint(strange, known.iter().copied())))
+}
+
+/// Whether a value of any other type is an error.
+pub(crate) fn is_always_string(path: &str) -> bool {
+    let is_text = |name: &str| Actor::FIELDS.contains(&name) && name != "mfa";
+    STRINGS.contains(&path) || path.strip_prefix("actor.").is_some_and(is_text)
 }

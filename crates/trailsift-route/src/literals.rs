@@ -122,7 +122,8 @@ fn of_field(field: &FieldSpec) -> Vec<Set<'_>> {
     names.chain(values).collect()
 }
 
-fn is_positive(condition: &Condition) -> bool {
+/// Whether it holds only where there is a value.
+pub(crate) fn is_positive(condition: &Condition) -> bool {
     match condition {
         Condition::Equals(_)
         | Condition::StartsWith(_)

@@ -85,6 +85,16 @@ pub enum Value {
     Integer(i64),
 }
 
+impl Value {
+    /// The string, if it is one.
+    pub(crate) fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::String(text) => Some(text),
+            Self::Bool(_) | Self::Integer(_) => None,
+        }
+    }
+}
+
 impl RouteSpec {
     /// The built-in route: every event of CodeGuru Reviewer, whatever its name.
     pub fn codeguru_reviewer() -> Self {
