@@ -1,5 +1,9 @@
+mod choice;
+mod counts;
+mod terminal;
+
 use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -262,46 +266,5 @@ fn events_are_written_line_by_line_before_the_next_file_is_there() {
     let mut rest = Vec::new();
     stdout.read_to_end(&mut rest).expect("read");
     assert_eq!(text(&rest), text(&lines(&second)));
-    assert_eq!(child.wait().expect("trailsift ends").code(), Some(0));
-}
-
-#[test]
-fn a_terminal_sees_files_rate_and_time_left_until_the_summary() {
-    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = written(folder.path(), &file(1, 8_000));
-    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a pseudo-terminal");
-    grantpt(&terminal).and_then(|()| unlockpt(&terminal)).expect("its other end");
-    let other = ptsname(&terminal, Vec::new()).expect("its name").into_string().expect("text");
-    let stderr = File::options().read(true).write(true).open(other).expect("its other end");
-    let mut child = command(&[path.as_os_str(), OsStr::new("-")])
-        .env("TERM", "xterm")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(stderr)
-        .spawn()
-        .expect("trailsift starts");
-    let mut terminal = File::from(terminal);
-    // The bar is drawn ten times a second while standard input is awaited.
-    let mut shown = String::new();
-    let is_drawn = |shown: &str| {
-        let rates = shown.split(" files  ").skip(1).filter_map(|part| part.split_once(" MB/s  "));
-        rates.filter(|(rate, _)| rate.parse::<u64>().is_ok_and(|rate| rate > 0)).any(|(_, rest)| {
-            rest.split_once(" left").is_some_and(|(time, _)| !time.is_empty() && time.len() < 8)
-        })
-    };
-    while !is_drawn(&shown) {
-        let mut part = [0; 4096];
-        let count = terminal.read(&mut part).expect("a bar with a rate and the time left");
-        shown.push_str(&String::from_utf8_lossy(&part[..count]));
-    }
-    child.stdin.take().expect("piped").write_all(&file(2, 30).gzip()).expect("written");
-    while !shown.contains("speed ") {
-        let mut part = [0; 4096];
-        let count = terminal.read(&mut part).expect("a summary");
-        shown.push_str(&String::from_utf8_lossy(&part[..count]));
-    }
-    assert!(shown.contains("files     2"), "{shown:?}");
     assert_eq!(child.wait().expect("trailsift ends").code(), Some(0));
 }

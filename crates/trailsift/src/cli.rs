@@ -1,10 +1,14 @@
 //! The command line.
 
+mod sift;
+
 use std::io::{IsTerminal, stderr};
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
+
+pub use sift::{Count, SiftArgs};
 
 use crate::config::DEFAULT_PATH;
 
@@ -38,6 +42,14 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Cli {
+    /// What this process was called with. Where that is wrong, or asks for help, the process ends
+    /// here.
+    pub fn of_this_process() -> Self {
+        Self::parse_from(sift::joined(std::env::args_os()))
+    }
 }
 
 /// Options of every command.
@@ -106,32 +118,6 @@ pub struct RunArgs {
     /// End with exit code 0 once every queue is empty and everything is settled.
     #[arg(long)]
     pub until_empty: bool,
-}
-
-/// Arguments of `sift`.
-#[derive(Clone, Debug, Args)]
-#[command(after_help = "\
-Plain, gzip and zstd files are told apart by their content. Without a configuration the events of \
-CodeGuru Reviewer are selected. A folder is read recursively in the order of names: files laid out \
-as CloudTrail lays them out are read if they hold events (digests and Insight files are skipped), \
-others if their name ends in .json, .json.gz or .json.zst. A file that is named is always read.
-
-A bad file is named on standard error, the others are still read, and the exit code is 1.
-
-Examples:
-  trailsift sift 111122223333_CloudTrail_us-east-1_20261120T1005Z_abcdefghijklmnop.json.gz
-  aws s3 sync s3://org-trail/AWSLogs trail && trailsift sift trail > events.jsonl
-  aws s3 cp s3://org-trail/KEY - | trailsift sift --count")]
-pub struct SiftArgs {
-    /// Files and folders; `-` is standard input, as is nothing at all.
-    #[arg(value_name = "PATH", value_hint = ValueHint::AnyPath)]
-    pub paths: Vec<PathBuf>,
-    /// Print only how many events are selected.
-    #[arg(long, conflicts_with = "json")]
-    pub count: bool,
-    /// Print JSON Lines even on a terminal.
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// Arguments of `check`.

@@ -63,13 +63,17 @@ fn log_findings(findings: &Findings) {
 
 /// Shows findings as a compiler does, on standard error.
 fn show_findings(findings: &Findings) {
-    let colour = stderr().is_terminal()
-        && std::env::var_os("NO_COLOR").is_none()
-        && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
-    let text = findings.render(colour);
+    let text = findings.render(wants_colour(&stderr()));
     if !text.is_empty() {
         say(text.trim_end_matches('\n'));
     }
+}
+
+/// Whether what is written there may be coloured.
+fn wants_colour(to: &impl IsTerminal) -> bool {
+    to.is_terminal()
+        && std::env::var_os("NO_COLOR").is_none()
+        && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
 /// One line, or a block of them, on standard error. If that is gone, there is nobody to tell.

@@ -31,6 +31,7 @@ pub use model::{
     Account, AllowedAccounts, AllowedBucket, BatchConfig, Config, FileConfig, HeaderValue,
     HttpConfig, Quarantine, RetryConfig, Route, Service, SinkConfig, SinkKind,
 };
+pub(crate) use reader::closest;
 pub use trailsift_route::{Format, RouteSpec};
 pub use trailsift_sinks::{BodyShape, Compression};
 pub use units::ByteSize;

@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use trailsift::cli::Cli;
 use trailsift::commands::{self, Exit};
 
@@ -13,7 +12,7 @@ use trailsift::commands::{self, Exit};
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::of_this_process();
     trailsift::logging::init(cli.global.log_format(), cli.global.verbose);
     match commands::dispatch(cli) {
         Ok(exit) => exit.into(),

@@ -1,10 +1,13 @@
 //! `trailsift sift`: events out of files, folders and standard input, without AWS.
 
-mod human;
+mod choice;
+mod condition;
 mod object;
 mod order;
 mod progress;
 mod summary;
+mod table;
+mod tally;
 mod work;
 
 use std::io::{IsTerminal, stdin, stdout};
@@ -14,16 +17,18 @@ use std::sync::Arc;
 use std::thread::{available_parallelism, scope};
 use std::time::Instant;
 
-use trailsift_route::Routes;
+use trailsift_route::{Format, Formatter, Routes};
 use trailsift_trail::{Judge, SiftLimits};
 
 use super::{Exit, complain, counted, put, say, show_findings};
-use crate::cli::{GlobalArgs, SiftArgs};
+use crate::cli::{Count, GlobalArgs, SiftArgs};
 use crate::config::{self, DEFAULT_PATH, SiftConfig};
 use object::Shape;
 use order::Output;
 use progress::Progress;
 use summary::Summary;
+use table::{Look, Table};
+use tally::Tally;
 use work::{Job, Work};
 
 /// What one thread holds of selected events before it must write them, in bytes.
@@ -51,11 +56,17 @@ pub(super) fn sift(args: &SiftArgs, global: &GlobalArgs) -> anyhow::Result<Exit>
             return Ok(Exit::Usage);
         }
     };
-    let routes = Routes::compile(&config.routes).map_err(|errors| {
-        let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
-        anyhow::anyhow!("the routes do not compile: {}", errors.join("; "))
-    })?;
+    let chosen =
+        choice::routes(args, &config.routes).and_then(|routes| Ok((shape(args, &routes)?, routes)));
+    let (shape, routes) = match chosen {
+        Ok(chosen) => chosen,
+        Err(errors) => {
+            errors.iter().for_each(|error| complain(error));
+            return Ok(Exit::Usage);
+        }
+    };
     let sieve = object::Sieve {
+        shape,
         judge: Judge::new(Arc::new(routes)),
         multi_member: config.multi_member,
         limits: SiftLimits {
@@ -63,29 +74,30 @@ pub(super) fn sift(args: &SiftArgs, global: &GlobalArgs) -> anyhow::Result<Exit>
             max_record: usize::try_from(config.max_record.bytes()).unwrap_or(usize::MAX),
             max_held: MAX_HELD,
         },
-        shape: match (args.count, args.json || !stdout().is_terminal()) {
-            (true, _) => Shape::Nothing,
-            (false, true) => Shape::Lines,
-            (false, false) => Shape::Human,
-        },
     };
 
     let begun = Instant::now();
     let progress = Progress::start(&paths);
-    let output = Output::new(progress.clone());
+    let header = match &sieve.shape {
+        Shape::Table(table) => table.header(),
+        _ => Vec::new(),
+    };
+    let output = Output::new(progress.clone(), header);
     let threads = available_parallelism().map_or(1, NonZero::get);
     let work = Work::new(paths);
-    let summaries: Vec<Summary> = scope(|scope| {
+    let shares: Vec<(Summary, Tally)> = scope(|scope| {
         let run = || work_off(&work, &sieve, object::Desk::new(threads), &output, &progress);
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(run)).collect();
         workers
             .into_iter()
-            .map(|worker| worker.join().unwrap_or_else(|_| Summary::crashed()))
+            .map(|worker| worker.join().unwrap_or_else(|_| (Summary::crashed(), Tally::default())))
             .collect()
     });
     progress.finish();
 
-    let summary = summaries.into_iter().fold(Summary::default(), Summary::plus);
+    let nothing = (Summary::default(), Tally::default());
+    let (summary, tally) =
+        shares.into_iter().fold(nothing, |sum, share| (sum.0.plus(share.0), sum.1.plus(share.1)));
     if output.reader_is_gone() {
         // Whoever read the events has seen enough (`| head`): that is no failure.
         return Ok(Exit::Done);
@@ -94,7 +106,18 @@ pub(super) fn sift(args: &SiftArgs, global: &GlobalArgs) -> anyhow::Result<Exit>
         complain(&format!("standard output cannot be written: {error}"));
         return Ok(Exit::Failed);
     }
-    if args.count && !put(format!("{}\n", summary.selected).as_bytes())? {
+    if sieve.is_overfull() {
+        complain("--count: the field has more different values than can be held; count by another");
+        return Ok(Exit::Failed);
+    }
+    let counts = match &sieve.shape {
+        Shape::Nothing if args.json => format!("{{\"count\":{}}}\n", summary.selected),
+        Shape::Nothing => format!("{}\n", summary.selected),
+        Shape::Tally(field) if is_for_people(args) => tally.table(field, Look::of_stdout()),
+        Shape::Tally(field) => tally.lines(field),
+        Shape::Lines(_) | Shape::Table(_) => String::new(),
+    };
+    if !put(counts.as_bytes())? {
         return Ok(Exit::Done);
     }
     say(&summary.text(begun.elapsed()));
@@ -108,18 +131,36 @@ fn work_off(
     mut desk: object::Desk,
     output: &Output,
     progress: &Progress,
-) -> Summary {
+) -> (Summary, Tally) {
     let mut summary = Summary::default();
     while let Some(Job { number, path }) = work.next(&mut summary, progress) {
         let mut turn = output.turn(number);
         sieve.sift(&path, &mut desk, &mut turn, &mut summary, progress);
         turn.end();
         progress.file_done();
-        if output.is_closed() {
+        if output.is_closed() || sieve.is_overfull() {
             break;
         }
     }
-    summary
+    (summary, desk.tally)
+}
+
+/// What becomes of the events, or what is wrong with the wish.
+fn shape(args: &SiftArgs, routes: &Routes) -> Result<Shape, Vec<String>> {
+    Ok(match &args.count {
+        Some(Count::All) => Shape::Nothing,
+        Some(Count::By(path)) => Shape::Tally(choice::field(path)?),
+        None if is_for_people(args) => Shape::Table(Table::new(Look::of_stdout())),
+        None => {
+            let format = args.format.unwrap_or(Format::Raw);
+            Shape::Lines(Formatter::new(format, routes.names()))
+        }
+    })
+}
+
+/// Whether a person looks at standard output who did not ask for lines.
+fn is_for_people(args: &SiftArgs) -> bool {
+    stdout().is_terminal() && !args.json && args.format.is_none()
 }
 
 /// The named configuration; else the one in the default place, if there is one; else the built-in

@@ -256,7 +256,7 @@ pub(super) fn nearest(word: &str, known: &[&str]) -> String {
 }
 
 /// The known word that was probably meant.
-fn closest<'n>(word: &str, known: &[&'n str]) -> Option<&'n str> {
+pub(crate) fn closest<'n>(word: &str, known: &[&'n str]) -> Option<&'n str> {
     let word = word.to_lowercase();
     known
         .iter()

@@ -5,15 +5,18 @@ use std::io::{self, Read, stdin};
 use std::path::Path;
 
 use bytes::{Bytes, BytesMut};
+use trailsift_core::Record;
+use trailsift_route::{Format, Formatter, Origin};
 use trailsift_trail::{
     FaultyRecord, Found, Judge, MultiMember, ObjectFault, Progress as Sifting, Scratch, SiftLimits,
     Sifter,
 };
 
-use super::human;
 use super::order::Turn;
 use super::progress::Progress;
 use super::summary::Summary;
+use super::table::Table;
+use super::tally::{Field, Tally};
 use crate::commands::complain;
 
 /// How much is read at once of what is read in pieces, in bytes.
@@ -28,19 +31,19 @@ const ALL_ONE_SHOTS: usize = 256 << 20;
 /// How many bad records of one file are named; the others are only counted.
 const NAMED_FAULTS: u64 = 10;
 
-/// How selected events are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What becomes of selected events.
 pub(super) enum Shape {
-    /// The record's bytes, one a line.
-    Lines,
-    /// What a person wants to see of it, one a line.
-    Human,
-    /// Not at all.
+    /// They are written in a format, one a line.
+    Lines(Formatter),
+    /// A person sees them in a table, one a line.
+    Table(Table),
+    /// They are counted by a field.
+    Tally(Field),
+    /// Only their number is of interest.
     Nothing,
 }
 
 /// What is the same for every file.
-#[derive(Clone)]
 pub(super) struct Sieve {
     pub(super) judge: Judge,
     pub(super) multi_member: MultiMember,
@@ -54,17 +57,24 @@ pub(super) struct Desk {
     scratch: Scratch,
     /// Where stored bytes are read to: the room of the last file is used again.
     room: BytesMut,
+    /// What the thread has counted.
+    pub(super) tally: Tally,
 }
 
 impl Desk {
     /// For one of so many threads.
     pub(super) fn new(threads: usize) -> Self {
         let scratch = Scratch::new(ONE_SHOT.min(ALL_ONE_SHOTS / threads.max(1)));
-        Self { scratch, room: BytesMut::new() }
+        Self { scratch, room: BytesMut::new(), tally: Tally::default() }
     }
 }
 
 impl Sieve {
+    /// Whether going on would be for nothing.
+    pub(super) fn is_overfull(&self) -> bool {
+        matches!(&self.shape, Shape::Tally(field) if field.is_overfull())
+    }
+
     /// Sifts the file, or standard input for `-`. What is wrong with it is named and counted.
     pub(super) fn sift(
         &self,
@@ -154,11 +164,7 @@ impl OneFile<'_, '_> {
     fn keep(&mut self, found: Vec<Found>) {
         for found in found {
             match found {
-                Found::Record(record) => match self.sieve.shape {
-                    Shape::Lines => append_line(&mut self.turn.text, &record.bytes),
-                    Shape::Human => human::append(&mut self.turn.text, &record.bytes),
-                    Shape::Nothing => {}
-                },
+                Found::Record(record) => self.keep_record(&record),
                 Found::Fault(FaultyRecord { index, reason, detail, .. }) => {
                     self.faults += 1;
                     self.summary.bad_record(reason.as_str());
@@ -167,6 +173,23 @@ impl OneFile<'_, '_> {
                     }
                 }
             }
+        }
+    }
+
+    fn keep_record(&mut self, record: &Record) {
+        let out = &mut self.turn.text;
+        match &self.sieve.shape {
+            Shape::Lines(formatter) if formatter.format() == Format::Raw => {
+                append_line(out, &record.bytes);
+            }
+            Shape::Lines(formatter) => {
+                let key = Some(self.name).filter(|name| *name != "-");
+                let origin = Origin { key, ..Origin::default() };
+                append_line(out, &formatter.render(record, record.routes, origin));
+            }
+            Shape::Table(table) => table.append(out, &record.bytes),
+            Shape::Tally(field) => self.desk.tally.add(field, &record.bytes),
+            Shape::Nothing => {}
         }
     }
 
@@ -193,14 +216,14 @@ fn next_chunk(from: &mut impl Read, size: usize, room: &mut BytesMut) -> io::Res
     Ok((bytes, filled < size))
 }
 
-/// The record as one line: JSON allows line breaks only between its tokens, so removing them
+/// The event as one line: JSON allows line breaks only between its tokens, so removing them
 /// changes no value.
-fn append_line(out: &mut Vec<u8>, record: &[u8]) {
+fn append_line(out: &mut Vec<u8>, event: &[u8]) {
     let is_break = |byte: &u8| matches!(byte, b'\n' | b'\r');
-    if record.iter().any(is_break) {
-        out.extend(record.iter().filter(|byte| !is_break(byte)));
+    if event.iter().any(is_break) {
+        out.extend(event.iter().filter(|byte| !is_break(byte)));
     } else {
-        out.extend_from_slice(record);
+        out.extend_from_slice(event);
     }
     out.push(b'\n');
 }

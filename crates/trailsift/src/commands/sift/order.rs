@@ -20,6 +20,8 @@ pub(super) struct Output {
     state: Mutex<State>,
     moved: Condvar,
     progress: Progress,
+    /// What is written before anything else, if anything is.
+    header: Vec<u8>,
 }
 
 #[derive(Default)]
@@ -29,13 +31,14 @@ struct State {
     /// Files that are finished before their turn.
     waiting: BTreeMap<u64, Vec<u8>>,
     waiting_bytes: usize,
+    has_begun: bool,
     /// Set once; then nothing more is written.
     closed: Option<io::Error>,
 }
 
 impl Output {
-    pub(super) fn new(progress: Progress) -> Self {
-        Self { state: Mutex::default(), moved: Condvar::new(), progress }
+    pub(super) fn new(progress: Progress, header: Vec<u8>) -> Self {
+        Self { state: Mutex::default(), moved: Condvar::new(), progress, header }
     }
 
     /// The part of the output that belongs to one file.
@@ -66,8 +69,11 @@ impl Output {
         if text.is_empty() || state.closed.is_some() {
             return;
         }
+        let header = if state.has_begun { &[] } else { self.header.as_slice() };
+        state.has_begun = true;
         let result = self.progress.aside(|| {
             let mut out = stdout().lock();
+            out.write_all(header)?;
             out.write_all(text).and_then(|()| out.flush())
         });
         state.closed = result.err();
