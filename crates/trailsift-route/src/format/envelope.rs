@@ -1,6 +1,7 @@
-//! `{"event": the record, "trailsift": where it was read and who is behind it}`.
+//! `{"event": the record, "trailsift": where it was read and who is behind it}`, as
+//! `schemas/envelope.schema.json` describes it.
 
-use trailsift_event::Json;
+use trailsift_event::{Actor, Json};
 
 use super::Context;
 use super::writer::Object;
@@ -15,6 +16,25 @@ pub(super) fn write(out: &mut Object<'_>, context: &Context<'_>) {
         about.text_or_null("version_id", origin.version_id);
         about.text_or_null("etag", origin.etag);
         about.integer("index", i64::try_from(context.index).unwrap_or(i64::MAX));
+        about.text("sha256", &context.sha256());
         about.text_or_null("route", context.routes.first());
+        about.array("routes", |routes| context.routes.iter().for_each(|route| routes.text(route)));
+        about.text("summary", &context.event.sentence());
+        about.object("actor", |out| actor(out, &context.event.actor()));
     });
+}
+
+fn actor(out: &mut Object<'_>, actor: &Actor<'_>) {
+    out.text("kind", actor.kind.as_str());
+    out.text_or_null("name", actor.name.as_deref());
+    out.text_or_null("arn", actor.arn.as_deref());
+    out.text_or_null("account_id", actor.account_id.as_deref());
+    out.text("credentials", actor.credentials.as_str());
+    match actor.mfa {
+        Some(mfa) => out.flag("mfa", mfa),
+        None => out.null("mfa"),
+    }
+    out.text_or_null("session_name", actor.session_name.as_deref());
+    out.text_or_null("invoked_by", actor.invoked_by.as_deref());
+    out.text_or_null("source_identity", actor.source_identity.as_deref());
 }

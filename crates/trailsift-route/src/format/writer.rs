@@ -2,6 +2,8 @@
 
 use trailsift_event::Json;
 
+use super::portable::{self, is_portable};
+
 /// An object that is being written.
 pub(super) struct Object<'o> {
     out: &'o mut Vec<u8>,
@@ -70,6 +72,16 @@ impl Object<'_> {
         self.out.extend_from_slice(value.raw());
     }
 
+    /// A value of the record as every reader takes it: byte for byte, or where one might refuse it
+    /// (see [`is_portable`]), its text as a string.
+    pub(super) fn value(&mut self, name: &str, value: Json<'_>) {
+        if is_portable(value, portable::MAX_DEPTH) {
+            self.raw(name, value);
+        } else {
+            self.text(name, &String::from_utf8_lossy(value.raw()));
+        }
+    }
+
     /// An object.
     pub(super) fn object(&mut self, name: &str, members: impl FnOnce(&mut Object<'_>)) {
         self.name(name);
@@ -86,16 +98,17 @@ impl Object<'_> {
         }
     }
 
+    /// An array.
+    pub(super) fn array(&mut self, name: &str, elements: impl FnOnce(&mut Array<'_>)) {
+        self.name(name);
+        Array::write(self.out, elements);
+    }
+
     /// An array, if it gets any element.
     pub(super) fn array_if_any(&mut self, name: &str, elements: impl FnOnce(&mut Array<'_>)) {
         let (before, was_empty) = (self.out.len(), self.is_empty);
         self.name(name);
-        self.out.push(b'[');
-        let mut array = Array { out: self.out, is_empty: true };
-        elements(&mut array);
-        let is_empty = array.is_empty;
-        self.out.push(b']');
-        if is_empty {
+        if !Array::write(self.out, elements) {
             self.out.truncate(before);
             self.is_empty = was_empty;
         }
@@ -112,6 +125,16 @@ impl Object<'_> {
 }
 
 impl Array<'_> {
+    /// Writes an array whose elements are `elements`' work. Says whether it has any.
+    fn write(out: &mut Vec<u8>, elements: impl FnOnce(&mut Array<'_>)) -> bool {
+        out.push(b'[');
+        let mut array = Array { out, is_empty: true };
+        elements(&mut array);
+        let is_empty = array.is_empty;
+        out.push(b']');
+        !is_empty
+    }
+
     /// A string.
     pub(super) fn text(&mut self, value: &str) {
         self.next();
