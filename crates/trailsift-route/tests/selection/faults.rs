@@ -48,6 +48,36 @@ fn a_field_that_routes_look_at_must_not_appear_twice() {
 }
 
 #[test]
+fn a_field_that_the_actor_is_derived_from_must_not_appear_twice() {
+    const BY_KIND: &str = r#"[{"actor.kind": {"equals": ["root"]}}]"#;
+    const BY_TYPE: &str = r#"[{"userIdentity.type": {"equals": ["Root"]}}]"#;
+    for record in [
+        r#"{"userIdentity":{"type":"IAMUser","userName":"alice","userName":"bob"}}"#,
+        r#"{"userIdentity":{"type":"IAMUser","invokedBy":null,"invoked\u0042y":"ec2.amazonaws.com"}}"#,
+        r#"{"userIdentity":{"sessionContext":{"assumedRoot":"true","assumedRoot":"false"}}}"#,
+        r#"{"userIdentity":{"sessionContext":{},"sessionContext":{"assumedRoot":"true"}}}"#,
+        r#"{"userIdentity":{"sessionContext":{"sessionIssuer":{"type":"Role","type":"Root"}}}}"#,
+    ] {
+        let by_kind = selects(BY_KIND, record).map_err(|fault| fault.reason);
+        assert_eq!(by_kind, Err(Reason::DuplicateKey), "{record}");
+        assert_eq!(selects(BY_TYPE, record), Ok(false), "{record}");
+    }
+    let twice = r#"{"userIdentity":{"type":"Root"},"user\u0049dentity":{"type":"IAMUser"}}"#;
+    for selectors in [BY_KIND, BY_TYPE] {
+        let reason = selects(selectors, twice).map_err(|fault| fault.reason);
+        assert_eq!(reason, Err(Reason::DuplicateKey), "{selectors}");
+    }
+    // What no actor depends on.
+    for record in [
+        r#"{"userIdentity":{"type":"Root","x":1,"x":2}}"#,
+        r#"{"userIdentity":{"type":"Root","sessionContext":{"attributes":{"x":1,"x":2}}}}"#,
+        r#"{"userIdentity":{"type":"Root"},"requestParameters":{"type":1,"type":2}}"#,
+    ] {
+        assert_eq!(selects(BY_KIND, record), Ok(true), "{record}");
+    }
+}
+
+#[test]
 fn an_event_source_that_is_no_string_is_a_fault() {
     for source in
         ["null", "5", "true", "{}", "[\"codeguru-reviewer.amazonaws.com\"]", "{\"a\":\"b\"}", "[]"]

@@ -3,5 +3,8 @@
 
 mod common;
 mod faults;
+mod identities;
 mod oracle;
+mod plain;
 mod selectors;
+mod table;

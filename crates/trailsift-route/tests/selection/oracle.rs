@@ -1,17 +1,18 @@
 //! `select` against a plain reading of the same record by `serde_json`.
 
-use std::net::IpAddr;
-
 use crate::common::compile;
+use crate::identities;
+use crate::plain::wants;
 use proptest::prelude::*;
 use serde::de::IgnoredAny;
 use serde_json::{Value as Json, json};
 use trailsift_core::{Reason, Selection};
-use trailsift_route::{Condition, FieldSpec, IpNet, RouteSpec, Routes, SelectorSpec, Value};
+use trailsift_event::Actor;
+use trailsift_route::{Condition, FieldSpec, RouteSpec, Routes, SelectorSpec, Value};
 
 /// A record as it is to be written: members in any order, names as often as they come.
 #[derive(Clone, Debug)]
-enum Tree {
+pub(crate) enum Tree {
     Scalar(Json),
     Array(Vec<Tree>),
     Object(Vec<(String, Tree)>),
@@ -34,6 +35,36 @@ fn spelling() -> impl Strategy<Value = Spelling> {
     prop::sample::select(&[Plain, Plain, Slashes, Slashes, First, All][..])
 }
 
+/// Addresses, and what looks like one.
+const ADDRESSES: &[&str] = &[
+    "192.0.2.7",
+    "192.0.2.77",
+    "192.0.1.2",
+    "10.1.2.3",
+    "198.51.100.4",
+    "::ffff:192.0.2.7",
+    "::ffff:c000:207",
+    "::192.0.2.7",
+    "2001:db8::1",
+    "2001:DB8::A",
+    "2001:db8::1%lo",
+    "192.0.2.007",
+    "192.0.2.7.x",
+    "AWS Internal",
+];
+const NETWORKS: &[&str] = &[
+    "192.0.2.0/24",
+    "192.0.2.7/32",
+    "192.0.2.7/31",
+    "192.0.0.0/16",
+    "198.51.96.0/20",
+    "10.0.0.0/8",
+    "0.0.0.0/0",
+    "2001:db8::/32",
+    "::ffff:192.0.2.0/120",
+    "::/0",
+];
+
 /// Few and short, so that generated conditions meet generated records; some are worth a search.
 fn text() -> impl Strategy<Value = String> {
     prop_oneof![
@@ -41,6 +72,7 @@ fn text() -> impl Strategy<Value = String> {
         1 => "[ab/\"\\\\é😀\u{1}]{0,3}",
         4 => prop::sample::select(&["payroll", "payrolls", "x/payroll", "pay\"rolls", "Root"][..])
             .prop_map(str::to_owned),
+        4 => prop::sample::select(ADDRESSES).prop_map(str::to_owned),
     ]
 }
 
@@ -49,7 +81,7 @@ fn name() -> impl Strategy<Value = String> {
     prop::sample::select(&NAMES[..]).prop_map(str::to_owned)
 }
 
-fn scalar() -> impl Strategy<Value = Json> {
+pub(crate) fn scalar() -> impl Strategy<Value = Json> {
     prop_oneof![
         1 => Just(Json::Null),
         2 => any::<bool>().prop_map(Json::from),
@@ -69,9 +101,13 @@ fn record() -> impl Strategy<Value = Tree> {
     let members = prop::collection::vec((name(), value.clone()), 0..4);
     let text = text().prop_map(|text| Tree::Scalar(Json::from(text)));
     let source = prop::option::of(prop_oneof![9 => text, 1 => value]);
-    (members, source, any::<prop::sample::Index>()).prop_map(|(mut members, source, at)| {
+    let identity = prop::option::weighted(0.7, identities::identity());
+    let at = || any::<prop::sample::Index>();
+    (members, source, at(), identity, at()).prop_map(|(mut members, source, at, identity, then)| {
         let at = at.index(members.len() + 1);
         source.into_iter().for_each(|it| members.insert(at, ("eventSource".to_owned(), it)));
+        let at = then.index(members.len() + 1);
+        identity.into_iter().for_each(|it| members.insert(at, ("userIdentity".to_owned(), it)));
         Tree::Object(members)
     })
 }
@@ -87,6 +123,10 @@ fn value() -> impl Strategy<Value = Value> {
 fn condition() -> impl Strategy<Value = Condition> {
     let values = || prop::collection::vec(value(), 1..3);
     let texts = || prop::collection::vec(text().prop_filter("empty", |it| !it.is_empty()), 1..3);
+    let networks = || {
+        let network = prop::sample::select(NETWORKS).prop_map(|text| text.parse().unwrap());
+        prop::collection::vec(network, 1..3)
+    };
     prop_oneof![
         values().prop_map(Condition::Equals),
         values().prop_map(Condition::NotEquals),
@@ -94,6 +134,8 @@ fn condition() -> impl Strategy<Value = Condition> {
         texts().prop_map(Condition::NotStartsWith),
         texts().prop_map(Condition::EndsWith),
         texts().prop_map(Condition::NotEndsWith),
+        networks().prop_map(Condition::Cidr),
+        networks().prop_map(Condition::NotCidr),
         any::<bool>().prop_map(Condition::Exists),
     ]
 }
@@ -105,8 +147,9 @@ fn field() -> impl Strategy<Value = FieldSpec> {
         let values = texts.into_iter().map(Value::String).collect();
         ("eventSource".to_owned(), vec![Condition::Equals(values)])
     });
-    prop_oneof![2 => anywhere, 1 => source]
-        .prop_map(|(path, conditions)| FieldSpec { path, conditions })
+    let in_record = prop_oneof![2 => anywhere, 1 => source]
+        .prop_map(|(path, conditions)| FieldSpec { path, conditions });
+    prop_oneof![2 => in_record, 1 => identities::field()]
 }
 
 fn routes() -> impl Strategy<Value = Vec<RouteSpec>> {
@@ -197,7 +240,11 @@ fn faults(tree: &Tree, path: &[&str]) -> Vec<Reason> {
 /// What is wrong with a record, for those who look at all these routes' fields.
 fn faults_for(record: &Tree, routes: &[RouteSpec]) -> Vec<Reason> {
     let fields = routes.iter().flat_map(|route| &route.selectors).flat_map(|it| &it.fields);
-    let paths: Vec<&str> = fields.map(|field| field.path.as_str()).collect();
+    let mut paths: Vec<&str> = fields.map(|field| field.path.as_str()).collect();
+    if paths.iter().any(|path| path.starts_with("actor.")) {
+        // Whatever the actor is derived from.
+        paths.extend(Actor::PATHS);
+    }
     let split = |path: &&str| faults(record, &path.split('.').collect::<Vec<_>>());
     let mut all: Vec<_> = paths.iter().flat_map(split).collect();
     let Tree::Object(members) = record else { return all };
@@ -207,70 +254,6 @@ fn faults_for(record: &Tree, routes: &[RouteSpec]) -> Vec<Reason> {
         all.push(Reason::EventSourceType);
     }
     all
-}
-
-/// All values at the path but nulls, arrays opened.
-fn values_at<'v>(value: &'v Json, path: &[&str], found: &mut Vec<&'v Json>) {
-    match (value, path) {
-        (Json::Array(elements), _) => elements.iter().for_each(|it| values_at(it, path, found)),
-        (Json::Null, []) => {}
-        (value, []) => found.push(value),
-        (Json::Object(members), [name, rest @ ..]) => {
-            members.get(*name).into_iter().for_each(|it| values_at(it, rest, found));
-        }
-        _ => {}
-    }
-}
-
-fn holds(condition: &Condition, values: &[&Json]) -> bool {
-    let any_text = |wanted: &[String], test: fn(&str, &str) -> bool| {
-        let mut texts = values.iter().filter_map(|value| value.as_str());
-        texts.any(|text| wanted.iter().any(|it| test(text, it)))
-    };
-    let any_equal = |wanted: &[Value]| {
-        values.iter().any(|value| {
-            wanted.iter().any(|it| match it {
-                Value::String(text) => value.as_str() == Some(text),
-                Value::Bool(wanted) => value.as_bool() == Some(*wanted),
-                Value::Integer(wanted) => value.as_i64() == Some(*wanted),
-            })
-        })
-    };
-    let any_address = |networks: &[IpNet]| {
-        let mut texts = values.iter().filter_map(|value| value.as_str());
-        texts.any(|text| networks.iter().any(|network| lies_in(text, network)))
-    };
-    match condition {
-        Condition::Equals(wanted) => any_equal(wanted),
-        Condition::NotEquals(wanted) => !any_equal(wanted),
-        Condition::StartsWith(wanted) => any_text(wanted, |text, it| text.starts_with(it)),
-        Condition::NotStartsWith(wanted) => !any_text(wanted, |text, it| text.starts_with(it)),
-        Condition::EndsWith(wanted) => any_text(wanted, |text, it| text.ends_with(it)),
-        Condition::NotEndsWith(wanted) => !any_text(wanted, |text, it| text.ends_with(it)),
-        Condition::Cidr(networks) => any_address(networks),
-        Condition::NotCidr(networks) => !any_address(networks),
-        Condition::Exists(wanted) => values.is_empty() != *wanted,
-    }
-}
-
-/// Whether the text is an address of the network. One that is written `::ffff:192.0.2.1` is two.
-fn lies_in(text: &str, network: &IpNet) -> bool {
-    let Ok(address) = text.parse::<IpAddr>() else { return false };
-    let mapped = match address {
-        IpAddr::V6(v6) if text.contains('.') => v6.to_ipv4_mapped().map(IpAddr::V4),
-        _ => None,
-    };
-    network.contains(&address) || mapped.is_some_and(|v4| network.contains(&v4))
-}
-
-fn wants(route: &RouteSpec, record: &Json) -> bool {
-    route.selectors.iter().any(|selector| {
-        selector.fields.iter().all(|field| {
-            let mut values = Vec::new();
-            values_at(record, &field.path.split('.').collect::<Vec<_>>(), &mut values);
-            field.conditions.iter().all(|condition| holds(condition, &values))
-        })
-    })
 }
 
 proptest! {
