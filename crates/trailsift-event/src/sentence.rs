@@ -5,6 +5,7 @@ mod who;
 use std::borrow::Cow;
 
 use crate::event::{Event, Outcome};
+use crate::json::Json;
 use crate::operation::{Operation, Resource};
 use crate::reviewer::{self, Act};
 use crate::text::is_unseen;
@@ -104,9 +105,11 @@ impl Deed {
             }
             Act::ListTagsForResource => format!("the tags of {}", things.tagged()),
             Act::PutRecommendationFeedback => things.recommendation(),
-            Act::TagResource => join(things.tagged(), " with ", tags(event)),
+            Act::TagResource => join(things.tagged(), " with ", several(tags(event))),
             Act::UntagResource => {
-                format!("{} from {}", join("the tags", " ", tags(event)), things.tagged())
+                let noun = if tags(event).count() == 1 { "the tag" } else { "the tags" };
+                let tags = join(noun, " ", several(tags(event)));
+                format!("{tags} from {}", things.tagged())
             }
             Act::CreateConnectionToken => "a connection token of CodeGuru Reviewer".to_owned(),
             Act::GetMetricsData => "the metrics of CodeGuru Reviewer".to_owned(),
@@ -210,12 +213,12 @@ fn repository(repository: &Resource<'_>) -> Option<String> {
 
 /// The keys of the tags that are put on something or taken from it: tag values may be anything, and
 /// keys tell what it is about.
-fn tags(event: &Event<'_>) -> Option<String> {
-    let request = event.get("requestParameters")?;
-    let tags = request.get_any_case("Tags");
-    let put = tags.into_iter().flat_map(|tags| tags.members()).map(|(key, _)| key);
-    let keys = put.chain(reviewer::texts(request, "TagKeys"));
-    several(keys.map(|key| shown(&key)))
+fn tags(event: &Event<'_>) -> impl Iterator<Item = String> {
+    let request = event.get("requestParameters");
+    let put = request.and_then(|request| request.get_any_case("Tags"));
+    let put = put.into_iter().flat_map(Json::members).map(|(key, _)| key);
+    let taken = request.into_iter().flat_map(|request| reviewer::texts(request, "TagKeys"));
+    put.chain(taken).map(|key| shown(&key))
 }
 
 fn is_denial(code: &str) -> bool {

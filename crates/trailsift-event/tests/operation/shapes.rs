@@ -147,6 +147,9 @@ fn what_is_no_arn_is_a_name_and_a_half_encoded_one_stays_as_it_is() {
     let other = event("TagResource", r#"{"resourceArn":"arn:aws:s3:::b"}"#, "null");
     assert_eq!(lines(&other), ["? arn=arn:aws:s3:::b"]);
     assert_eq!(sentence(&other), format!("{ALICE} tagged arn:aws:s3:::b"));
+    let one =
+        event("UntagResource", r#"{"resourceArn":"arn:aws:s3:::b","TagKeys":"team"}"#, "null");
+    assert_eq!(sentence(&one), format!("{ALICE} removed the tag team from arn:aws:s3:::b"));
 }
 
 #[test]
