@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::LazyLock;
 
 use trailsift_core::{Reason, RecordFault, RouteSet, Selection};
+use trailsift_event::{Actor, ActorValue, Event};
 use trailsift_route::{
     Condition, FieldSpec, IpNet, MAX_DEPTH, RouteSpec, Routes, SelectorSpec, Value,
 };
@@ -24,6 +25,9 @@ static PANEL: LazyLock<Panel> = LazyLock::new(|| {
         let values =
             [Value::Bool(false), Value::Integer(0), Value::Integer(-7), Value::Integer(i64::MIN)];
         strings(&["", "a"]).into_iter().chain(values).collect::<Vec<_>>()
+    };
+    let networks = |networks: &[&str]| -> Vec<IpNet> {
+        networks.iter().map(|network| network.parse().expect("it is one")).collect()
     };
     let sources = || strings(&["codeguru-reviewer.amazonaws.com", "a"]);
     let selectors = [
@@ -49,6 +53,28 @@ static PANEL: LazyLock<Panel> = LazyLock::new(|| {
         ],
         vec![("a.b.c", vec![Condition::Exists(false)])],
         vec![("é\".", vec![Condition::Exists(true)])],
+        vec![("a", vec![Condition::Cidr(networks(&["192.0.2.0/24", "198.51.96.0/20"]))])],
+        vec![("a", vec![Condition::Cidr(networks(&["2001:db8::/32", "::ffff:192.0.2.0/120"]))])],
+        vec![("a.b", vec![Condition::NotCidr(networks(&["0.0.0.0/0", "::/0"]))])],
+        vec![("actor.kind", vec![Condition::Equals(strings(&["root", "identity_center_user"]))])],
+        vec![("actor.kind", vec![Condition::NotEquals(strings(&["aws_service", "unknown"]))])],
+        vec![("actor.credentials", vec![Condition::Equals(strings(&["long_term"]))])],
+        vec![
+            ("actor.name", vec![Condition::StartsWith(texts(&["a", "\u{1F600}"]))]),
+            ("actor.session_name", vec![Condition::Exists(false)]),
+        ],
+        vec![("actor.arn", vec![Condition::EndsWith(texts(&["root", "/a"]))])],
+        vec![("actor.account_id", vec![Condition::NotEquals(strings(&["111122223333"]))])],
+        vec![(
+            "actor.mfa",
+            vec![Condition::Exists(true), Condition::NotEquals(vec![Value::Bool(true)])],
+        )],
+        vec![
+            ("actor.invoked_by", vec![Condition::Exists(true)]),
+            ("eventSource", vec![Condition::Equals(sources())]),
+        ],
+        vec![("actor.source_identity", vec![Condition::Exists(true)])],
+        vec![("userIdentity.type", vec![Condition::Equals(strings(&["Root"]))])],
     ];
     let specs = selectors.into_iter().enumerate().filter_map(|(number, fields)| {
         let fields = fields.into_iter();
@@ -139,7 +165,8 @@ fn agrees_with_a_plain_reading(
         Ok(selected) => {
             assert_eq!(faults, [], "{text:?}");
             for (number, spec) in specs.iter().enumerate() {
-                assert_eq!(selected.contains(number), wants(spec, &record), "{spec:?} of {text:?}");
+                let wants = wants(spec, &record, text);
+                assert_eq!(selected.contains(number), wants, "{spec:?} of {text:?}");
             }
         }
     }
@@ -148,8 +175,13 @@ fn agrees_with_a_plain_reading(
 /// What is wrong with a well-formed record, for those who look at these fields.
 fn faults(record: &Json, specs: &[RouteSpec]) -> Vec<Reason> {
     let fields = specs.iter().flat_map(|spec| &spec.selectors).flat_map(|it| &it.fields);
+    let mut paths: Vec<_> = fields.map(|field| field.path.as_str()).collect();
+    if paths.iter().any(|path| path.starts_with("actor.")) {
+        // Whatever the actor is derived from.
+        paths.extend(Actor::PATHS);
+    }
     let mut faults = Vec::new();
-    for path in fields.map(|field| field.path.split('.').collect::<Vec<_>>()) {
+    for path in paths.into_iter().map(|path| path.split('.').collect::<Vec<_>>()) {
         if has_twice(record, &path) {
             faults.push(Reason::DuplicateKey);
         }
@@ -178,15 +210,28 @@ fn has_other_than_text(record: &Json, name: &str) -> bool {
     named.any(|(_, value)| !matches!(value, Json::Text(_)))
 }
 
-/// Whether a record without faults is selected.
-pub(crate) fn wants(spec: &RouteSpec, record: &Json) -> bool {
+/// Whether a record without faults is selected. `text` is what was read as `record`: of that, who is
+/// behind it can be told.
+pub(crate) fn wants(spec: &RouteSpec, record: &Json, text: &str) -> bool {
     spec.selectors.iter().any(|selector| {
         selector.fields.iter().all(|field| {
+            let derived = field.path.strip_prefix("actor.").map(|name| of_actor(text, name));
             let mut values = Vec::new();
-            values_at(record, &field.path.split('.').collect::<Vec<_>>(), &mut values);
+            match &derived {
+                Some(value) => values.extend(value),
+                None => values_at(record, &field.path.split('.').collect::<Vec<_>>(), &mut values),
+            }
             field.conditions.iter().all(|condition| holds(condition, &values))
         })
     })
+}
+
+/// A field of the actor behind the record. That actors are told rightly is another target's.
+fn of_actor(text: &str, name: &str) -> Option<Json> {
+    match Event::new(text.as_bytes()).actor().field(name)? {
+        ActorValue::Text(text) => Some(Json::Text(text.into())),
+        ActorValue::Flag(flag) => Some(Json::Bool(flag)),
+    }
 }
 
 /// All values at the path but nulls, arrays opened.

@@ -251,7 +251,7 @@ fn judge(element: &str, max_record: usize) -> Verdict {
     }
     let source = members.into_iter().filter(|(name, _)| name == b"eventSource");
     let record = Json::Object(source.map(|(name, it)| (name, json::read(it.get()))).collect());
-    if wants(&ROUTE, &record) { Verdict::Selected } else { Verdict::Filtered }
+    if wants(&ROUTE, &record, element) { Verdict::Selected } else { Verdict::Filtered }
 }
 
 /// Rejecting by literals only spares looking into what has none.
