@@ -102,6 +102,11 @@ fn an_iam_users_key_tells_how_long_it_lasts() {
             "kind=iam_user name=Alice credentials=temporary",
         ),
         (
+            "a bearer token of a service",
+            r#"{"type":"IAMUser","userName":"Alice","credentialId":"EXAMPLE"}"#,
+            "kind=iam_user name=Alice credentials=temporary",
+        ),
+        (
             "a session of which nothing is said",
             r#"{"type":"IAMUser","userName":"Alice","sessionContext":{"attributes":null}}"#,
             "kind=iam_user name=Alice credentials=none",
@@ -161,6 +166,11 @@ fn an_assumed_role_is_named_by_the_role_and_its_session() {
             "a role on behalf of a user of Identity Center stays a role",
             r#"{"type":"AssumedRole","arn":"arn:aws:sts::123456789012:assumed-role/Q/app","onBehalfOf":{"userId":"94482488-3041-7026-18f3-be45837cd0e4","identityStoreArn":"arn:aws:identitystore::123456789012:identitystore/d-9067642ac7"}}"#,
             "kind=assumed_role name=Q arn=arn:aws:sts::123456789012:assumed-role/Q/app account_id=123456789012 credentials=temporary session_name=app",
+        ),
+        (
+            "only the principal's id, masked as in CodeGuru Reviewer's sample",
+            r#"{"type":"AssumedRole","principalId":"AAAAAAAAAEXAMPLE:TestSession"}"#,
+            "kind=assumed_role credentials=temporary session_name=TestSession",
         ),
         (
             "an ARN without a session",
@@ -295,6 +305,26 @@ fn other_kinds_pass_with_what_they_say() {
             "a role without a session",
             r#"{"type":"Role","arn":"arn:aws:iam::123456789012:role/path/Auditor"}"#,
             "kind=role name=Auditor arn=arn:aws:iam::123456789012:role/path/Auditor account_id=123456789012 credentials=none",
+        ),
+        (
+            "another account without a key, whatever session there is",
+            r#"{"type":"AWSAccount","accountId":"444455556666","sessionContext":{"attributes":{"mfaAuthenticated":"false"}}}"#,
+            "kind=aws_account account_id=444455556666 credentials=none mfa=false",
+        ),
+        (
+            "another account with a masked key and a session",
+            r#"{"type":"AWSAccount","accessKeyId":"access-key","sessionContext":{"attributes":{}}}"#,
+            "kind=aws_account credentials=temporary",
+        ),
+        (
+            "a role that only its issuer names",
+            r#"{"type":"Role","sessionContext":{"sessionIssuer":{"userName":"Auditor"}}}"#,
+            "kind=role name=Auditor credentials=temporary",
+        ),
+        (
+            "a role of AWS's own, and an id that is no account's",
+            r#"{"type":"Role","principalId":"12345","arn":"arn:aws:iam::aws:role/Theirs"}"#,
+            "kind=role name=Theirs arn=arn:aws:iam::aws:role/Theirs credentials=none",
         ),
         (
             "a directory",
