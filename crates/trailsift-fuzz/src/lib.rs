@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod configuration;
+mod event;
 mod input;
 mod json;
 mod mutator;
@@ -23,12 +24,13 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 5] = [
+pub const TARGETS: [Target; 6] = [
     Target { name: "sifter", check: sifter::check },
     Target { name: "notification", check: notification::check },
     Target { name: "object_key", check: object_key::check },
     Target { name: "configuration", check: configuration::check },
     Target { name: "selector", check: selector::check },
+    Target { name: "event", check: event::check },
 ];
 
 impl Target {

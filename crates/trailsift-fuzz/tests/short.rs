@@ -75,6 +75,11 @@ fn selector_holds_for_thousands_of_records() {
 }
 
 #[test]
+fn event_holds_for_thousands_of_records() {
+    short_run("event", 20_000);
+}
+
+#[test]
 fn an_input_is_the_same_every_time_and_differs_from_the_next() {
     let target = Target::named("sifter").expect("it is a target");
     let [one, two] = [(); 2].map(|()| Mutator::new(target).expect("there is a corpus"));
