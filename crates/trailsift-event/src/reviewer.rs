@@ -16,6 +16,9 @@ use found::Found;
 /// The service's `eventSource`. Others only look like it (`codeguru-security`, `codeguru-profiler`).
 const EVENT_SOURCE: &str = "codeguru-reviewer.amazonaws.com";
 
+/// How many members of `Repository` are looked at, of which a call has one.
+const MOST_PROVIDERS: usize = 8;
+
 /// Types of resources: CloudFormation's where it has one.
 pub(crate) const ASSOCIATION: &str = "AWS::CodeGuruReviewer::RepositoryAssociation";
 pub(crate) const CODE_REVIEW: &str = "CodeReview";
@@ -141,7 +144,8 @@ fn read<'r>(part: Json<'r>, found: &mut Found<'r>) {
     }
     found.key(object(part, "KMSKeyDetails"));
     if let Some(repository) = object(part, "Repository") {
-        for (provider, it) in repository.members() {
+        // A union: it has one member. What has more than the API ever had is not compared in full.
+        for (provider, it) in repository.members().take(MOST_PROVIDERS) {
             if it.kind() == Kind::Object {
                 found.repository(text(it, "Name"), text(it, "Owner"), Some(provider));
                 found.connection(text(it, "ConnectionArn"));
