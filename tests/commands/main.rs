@@ -5,6 +5,7 @@ mod aws;
 mod check;
 mod platform;
 mod run;
+mod schema;
 mod sift;
 
 use std::ffi::OsStr;

@@ -5,6 +5,7 @@
 Writes a line per violation: {"line", "path", "message"}. Exits with 0 if there is none, 1 if there are, 2 on wrong usage.
 """
 
+import hashlib
 import ipaddress
 import json
 import math
@@ -144,6 +145,9 @@ class Ocsf:
         self.source = get_ocsf_schema(version=OCSF_VERSION)
         self.ocsf = OcsfJsonSchemaEmbedded(self.source)
         self.schemas = {}
+        # The type of an observable that an attribute of some type is.
+        types = self.source["dictionary"]["types"]["attributes"]
+        self.kinds = {name: it.get("observable") for name, it in types.items()}
 
     def schema(self, profiles):
         if profiles not in self.schemas:
@@ -169,6 +173,36 @@ class Ocsf:
             if all(isinstance(uid, int) for uid in uids) and uids[0] * 100 + uids[1] != uids[2]:
                 yield "/type_uid", "not class_uid * 100 + activity_id"
             yield from self.rules(value, self.source["classes"]["api_activity"], "")
+            yield from self.raw_data(value)
+            yield from self.observables(value)
+
+    def raw_data(self, value):
+        """The size and the digest are those of the text."""
+        raw, digest = value.get("raw_data"), value.get("raw_data_hash")
+        if isinstance(raw, str):
+            raw = raw.encode("utf-8", "surrogatepass")
+            if value.get("raw_data_size", len(raw)) != len(raw):
+                yield "/raw_data_size", f"not {len(raw)}"
+            if isinstance(digest, dict) and digest.get("value") != hashlib.sha256(raw).hexdigest():
+                yield "/raw_data_hash/value", "not the SHA-256 of raw_data"
+
+    def observables(self, value):
+        """An observable names an attribute, of a type that may be observed so, and repeats its value."""
+        observables = value.get("observables")
+        for index, observable in enumerate(observables if isinstance(observables, list) else ()):
+            here, attribute, kind = value, {}, self.source["classes"]["api_activity"]
+            for name, element in re.findall(r"([^.\[\]]+)(?:\[(\d+)\])?", str(observable.get("name"))):
+                attribute = kind.get("attributes", {}).get(name, {}) if kind else {}
+                here = here.get(name) if isinstance(here, dict) else None
+                if element:
+                    here = here[int(element)] if isinstance(here, list) and int(element) < len(here) else None
+                kind = self.source["objects"].get(attribute.get("object_type"))
+            if here is None or here != observable.get("value"):
+                yield f"/observables/{index}", f"{observable.get('name')!a} is {here!a}"
+            captions = self.source["objects"]["observable"]["attributes"]["type_id"]["enum"]
+            expected = attribute.get("observable", self.kinds.get(attribute.get("type")))
+            if expected is not None and observable.get("type_id") != expected:
+                yield f"/observables/{index}", f"is of type {captions[str(expected)]['caption']!a}"
 
     def rules(self, value, kind, path):
         """What an id's sibling says must be its caption, and nothing deprecated is used."""
@@ -326,17 +360,27 @@ def is_time(text):
     return 1 <= day <= longest and hour < 24 and minute < 60 and second <= 60
 
 
+class Other:
+    """Anything, by the JSON Schema in this file."""
+
+    def __init__(self, path):
+        self.schema = Schema(json.loads(Path(path).read_text(encoding="utf-8")))
+
+    def violations(self, text):
+        yield from self.schema.violations(json.loads(text))
+
+
 FORMATS = {"envelope": Envelope, "cloudevents": CloudEvents, "ocsf": Ocsf, "ecs": Ecs}
 
 
 def main(arguments):
-    if len(arguments) != 1 or arguments[0] not in FORMATS:
-        print(f"usage: validate.py {'|'.join(FORMATS)} < events.jsonl", file=sys.stderr)
+    if len(arguments) != 1 or not (arguments[0] in FORMATS or arguments[0].endswith(".json")):
+        print(f"usage: validate.py {'|'.join(FORMATS)}|SCHEMA.json < events.jsonl", file=sys.stderr)
         return 2
     sys.setrecursionlimit(20_000)
     # The interpreter refuses to read integers beyond 4,300 digits; a record may hold one.
     getattr(sys, "set_int_max_str_digits", lambda _: None)(0)
-    judge = FORMATS[arguments[0]]()
+    judge = FORMATS[arguments[0]]() if arguments[0] in FORMATS else Other(arguments[0])
     lines = found = 0
     for lines, line in enumerate(sys.stdin.buffer, start=1):
         try:

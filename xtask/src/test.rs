@@ -33,7 +33,8 @@ pub(crate) async fn run(ui: &Ui, options: &Options) -> anyhow::Result<ExitCode> 
     }
     let mut building = vec!["test", "--all-targets", "--no-run"];
     building.extend(&scope);
-    let validated = scope.contains(&"--workspace") || scope.contains(&validators::PACKAGE);
+    let validated = scope.contains(&"--workspace")
+        || validators::PACKAGES.iter().any(|package| scope.contains(package));
     let validators =
         async { if validated { validators::python(ui).await.map(Some) } else { Ok(None) } };
     let (localstack, validators, _) = tokio::try_join!(

@@ -1,4 +1,4 @@
-//! The validators that others wrote for the formats of events (`tests/validators`).
+//! The validators that others wrote, of event formats and of configurations (`tests/validators`).
 
 use std::path::PathBuf;
 
@@ -6,15 +6,15 @@ use crate::python::Environment;
 use crate::ui::Ui;
 
 const ENVIRONMENT: Environment = Environment {
-    what: "the validators of event formats",
+    what: "the validators of formats and configurations",
     folder: "validators",
     requirements: "tests/validators/requirements.txt",
     minors: (10, None),
     remedy: "name a Python that has tests/validators/requirements.txt installed by TRAILSIFT_VALIDATORS",
 };
 
-/// The package whose tests need them.
-pub(crate) const PACKAGE: &str = "trailsift-route";
+/// The packages whose tests need them.
+pub(crate) const PACKAGES: [&str; 2] = ["trailsift", "trailsift-route"];
 
 /// How the tests find the Python that runs them.
 pub(crate) const VARIABLE: &str = "TRAILSIFT_VALIDATORS";
