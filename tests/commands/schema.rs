@@ -108,7 +108,8 @@ fn refused_by_schema(configs: &[toml::Table]) -> Vec<usize> {
     let mut refused: Vec<usize> = text(&output.stdout)
         .lines()
         .map(|line| serde_json::from_str::<Value>(line).expect("a violation"))
-        .map(|violation| violation["line"].as_u64().expect("a line") as usize - 1)
+        .map(|violation| violation["line"].as_u64().expect("a line") - 1)
+        .map(|place| usize::try_from(place).expect("a place"))
         .collect();
     refused.dedup();
     refused
