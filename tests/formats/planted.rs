@@ -144,6 +144,12 @@ fn ocsf() -> Vec<Plant> {
         ("/status_id", set(5), "/status_id"),
         ("/unmapped", set("text"), "/unmapped"),
         ("/raw_data", set(json!({})), "/raw_data"),
+        ("/raw_data", set("{}"), "/raw_data_size"),
+        ("/raw_data_size", set(1), "/raw_data_size"),
+        ("/raw_data_hash/value", set("00"), "/raw_data_hash/value"),
+        ("/observables/0/value", set("mallory"), "/observables/0"),
+        ("/observables/0/name", set("actor.nobody"), "/observables/0"),
+        ("/observables/0/type_id", set(2), "/observables/0"),
     ]
 }
 
@@ -232,7 +238,7 @@ fn member(value: &mut Value) -> &mut Map<String, Value> {
 }
 
 fn bites(format: Format, plants: &[Plant], texts: &[(&str, &str, &str)]) {
-    let good = render(format, &records::fixture("published-sample"), 0);
+    let good = render(format, &records::sample(), 0);
     let mut events = vec![good.clone()];
     for (pointer, change, _) in plants {
         let mut event = serde_json::from_slice(&good).expect("JSON");

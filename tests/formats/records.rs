@@ -28,24 +28,25 @@ pub(crate) fn all() -> Vec<Named> {
     records
 }
 
-/// Those in the folder `records`, by name.
+/// The event that AWS publishes as a sample of CodeGuru Reviewer's.
+pub(crate) fn sample() -> Named {
+    let bytes =
+        include_bytes!("../../crates/trailsift-event/tests/fixtures/associate_repository.json");
+    Named { name: "the published sample".to_owned(), bytes: Bytes::from_static(bytes.trim_ascii()) }
+}
+
+/// The hand-written ones: those in the folder `records`, by name, and the published sample.
 pub(crate) fn fixtures() -> Vec<Named> {
-    let folder = folder();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/formats/records");
     let entries = fs::read_dir(&folder).expect("the folder is there");
     let names = entries.map(|entry| entry.expect("an entry").file_name());
     let mut names: Vec<_> = names.map(|name| name.into_string().expect("a plain name")).collect();
     names.sort_unstable();
-    names.iter().map(|name| fixture(name.trim_end_matches(".json"))).collect()
-}
-
-/// One of the folder `records`, as it stands there, without white space around it.
-pub(crate) fn fixture(name: &str) -> Named {
-    let bytes = fs::read(folder().join(format!("{name}.json"))).expect("the record is there");
-    Named { name: name.to_owned(), bytes: Bytes::copy_from_slice(bytes.trim_ascii()) }
-}
-
-fn folder() -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/formats/records")
+    let read = |name: String| {
+        let bytes = fs::read(folder.join(&name)).expect("the record is there");
+        Named { name, bytes: Bytes::copy_from_slice(bytes.trim_ascii()) }
+    };
+    names.into_iter().map(read).chain([sample()]).collect()
 }
 
 /// Ten thousand of a busy account, one in four of them CodeGuru Reviewer's.
