@@ -6,6 +6,8 @@ mod envelope;
 mod moment;
 mod ocsf;
 mod portable;
+#[cfg(test)]
+mod sample;
 mod writer;
 
 use std::sync::Arc;
