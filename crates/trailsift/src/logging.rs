@@ -14,6 +14,8 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
+pub(crate) use trailsift_event::text::escaped;
+use trailsift_event::text::is_unseen;
 
 use crate::cli::LogFormat;
 
@@ -89,7 +91,8 @@ impl Members {
         let member = format!("{}:{value}", Value::from(name));
         for c in member.chars() {
             // JSON lets pass what a terminal may obey: DEL, the C1 controls, changes of direction.
-            if c.is_control() || is_bidi_control(c) {
+            // None of them needs more than four digits.
+            if is_unseen(c) {
                 self.0.push_str(&format!("\\u{:04x}", u32::from(c)));
             } else {
                 self.0.push(c);
@@ -142,24 +145,6 @@ fn shortened(text: &str) -> Cow<'_, str> {
     format!("{}… and {} bytes more", &text[..end], text.len() - end).into()
 }
 
-/// The text without control characters: text from outside must not be able to forge a line, or
-/// move the cursor of whoever reads it.
-pub(crate) fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            // Control characters, and those that reorder the text around them.
-            c if c.is_control() || is_bidi_control(c) => out.extend(c.escape_default()),
-            c => out.push(c),
-        }
-    }
-    out
-}
-
-fn is_bidi_control(c: char) -> bool {
-    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -174,7 +159,7 @@ mod tests {
         let value: Value = serde_json::from_str(&text).expect("one object");
         assert_eq!((value["s3.key"].as_str(), &value["index"]), (Some(hostile), &7.into()));
         assert!(value.get("level").is_none());
-        assert!(!text.chars().any(|c| c.is_control() || is_bidi_control(c)), "{text}");
+        assert!(!text.chars().any(is_unseen), "{text}");
     }
 
     #[test]
@@ -185,10 +170,5 @@ mod tests {
         let shown = shortened(&long);
         assert!(shown.ends_with("éé… and 8194 bytes more"), "{}", &shown[shown.len() - 40..]);
         assert!(shown.len() < LONGEST_VALUE + 40);
-    }
-
-    #[test]
-    fn text_from_outside_stays_on_its_line() {
-        assert_eq!(escaped("a\nb\u{1b}[31m\u{202e}é"), "a\\nb\\u{1b}[31m\\u{202e}é");
     }
 }
