@@ -78,6 +78,28 @@ fn conditions_that_cannot_be_read_are_all_named_before_anything_is_read() {
     assert!(!errors.contains("/nowhere"), "{errors}");
 }
 
+#[test]
+fn conditions_that_select_nothing_are_warned_of() {
+    for (conditions, part) in [
+        (vec!["eventNme=X"], "eventNme: CloudTrail's records have no field"),
+        (vec!["eventName=A", "eventName=B"], "eventName: equals and equals never hold together"),
+        (
+            vec!["errorCode=null"],
+            "errorCode: `null` is compared as text; for no value write errorCode!=*",
+        ),
+    ] {
+        let args = conditions.iter().flat_map(|it| ["--where", *it]).chain(["--count"]);
+        let output = sift(args, b"{\"Records\":[]}");
+        assert_eq!((output.status.code(), text(&output.stdout)), (Some(0), "0\n"));
+        let errors = text(&output.stderr);
+        assert!(errors.contains(&format!("trailsift: warning: --where: {part}")), "{errors}");
+    }
+    let output = sift(["--where", "eventName=*", "--count", "by=eventNme"], b"{\"Records\":[]}");
+    let errors = text(&output.stderr);
+    assert!(errors.contains("trailsift: warning: --count by=eventNme: CloudTrail's"), "{errors}");
+    assert!(!text(&sift(["--where", "actor.mfa=true"], b"").stderr).contains("warning"));
+}
+
 /// A configuration of three routes, by its path.
 fn configured(folder: &tempfile::TempDir) -> PathBuf {
     let path = folder.path().join("c.toml");

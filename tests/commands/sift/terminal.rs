@@ -79,11 +79,14 @@ fn a_terminal_sees_one_table_of_all_files() {
     let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
     assert_eq!(words(lines[0]), ["time", "action", "who", "from", "result"]);
     for (line, name, result) in [
-        (lines[1], "codeguru-review…:ListCodeReviews", "ok"),
-        (lines[2], "codeguru-rev…:Hostile\\n\\u{1b}[2J", "AccessDenied"),
-        (lines[3], "codeguru-reviewer:TagResource", "ok"),
+        (lines[1], ":ListCodeReviews", "ok"),
+        (lines[2], ":Hostile\\n\\u{1b}[2J", "AccessDenied"),
+        (lines[3], ":TagResource", "ok"),
     ] {
-        assert_eq!(words(line), ["2026-11-20T10:00:00Z", name, "root", "203.0.113.7", result]);
+        let words = words(line);
+        assert!(words[1].starts_with("codegur") && words[1].ends_with(name), "{line}");
+        assert_eq!(words[0], "2026-11-20T10:00:00Z");
+        assert_eq!(words[2..], ["root", "203.0.113.7", result]);
         assert!(line.chars().count() <= 130);
         assert_eq!(
             line.find("root"),

@@ -33,7 +33,7 @@ Examples:
   aws s3 sync s3://org-trail/AWSLogs trail && trailsift sift trail > events.jsonl
   aws s3 cp s3://org-trail/KEY - | trailsift sift --count
   trailsift sift trail --where 'eventName!=List*' --where actor.kind=root
-  trailsift sift trail --where errorCode=* --count by=errorCode
+  trailsift sift trail --where 'errorCode=*' --count by=errorCode
   trailsift sift trail --config /etc/trailsift --route writes --format ocsf > events.jsonl";
 
 /// Arguments of `sift`.

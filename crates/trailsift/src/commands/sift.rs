@@ -56,8 +56,10 @@ pub(super) fn sift(args: &SiftArgs, global: &GlobalArgs) -> anyhow::Result<Exit>
             return Ok(Exit::Usage);
         }
     };
-    let chosen =
-        choice::routes(args, &config.routes).and_then(|routes| Ok((shape(args, &routes)?, routes)));
+    let mut warnings = Vec::new();
+    let chosen = choice::routes(args, &config.routes, &mut warnings)
+        .and_then(|routes| Ok((shape(args, &routes, &mut warnings)?, routes)));
+    warnings.iter().for_each(|warning| complain(&format!("warning: {warning}")));
     let (shape, routes) = match chosen {
         Ok(chosen) => chosen,
         Err(errors) => {
@@ -110,13 +112,7 @@ pub(super) fn sift(args: &SiftArgs, global: &GlobalArgs) -> anyhow::Result<Exit>
         complain("--count: the field has more different values than can be held; count by another");
         return Ok(Exit::Failed);
     }
-    let counts = match &sieve.shape {
-        Shape::Nothing if args.json => format!("{{\"count\":{}}}\n", summary.selected),
-        Shape::Nothing => format!("{}\n", summary.selected),
-        Shape::Tally(field) if is_for_people(args) => tally.table(field, Look::of_stdout()),
-        Shape::Tally(field) => tally.lines(field),
-        Shape::Lines(_) | Shape::Table(_) => String::new(),
-    };
+    let counts = counts(args, &sieve.shape, summary.selected, &tally);
     if !put(counts.as_bytes())? {
         return Ok(Exit::Done);
     }
@@ -146,16 +142,31 @@ fn work_off(
 }
 
 /// What becomes of the events, or what is wrong with the wish.
-fn shape(args: &SiftArgs, routes: &Routes) -> Result<Shape, Vec<String>> {
+fn shape(
+    args: &SiftArgs,
+    routes: &Routes,
+    warnings: &mut Vec<String>,
+) -> Result<Shape, Vec<String>> {
     Ok(match &args.count {
         Some(Count::All) => Shape::Nothing,
-        Some(Count::By(path)) => Shape::Tally(choice::field(path)?),
+        Some(Count::By(path)) => Shape::Tally(choice::field(path, warnings)?),
         None if is_for_people(args) => Shape::Table(Table::new(Look::of_stdout())),
         None => {
             let format = args.format.unwrap_or(Format::Raw);
             Shape::Lines(Formatter::new(format, routes.names()))
         }
     })
+}
+
+/// What was counted, if that was asked for.
+fn counts(args: &SiftArgs, shape: &Shape, selected: u64, tally: &Tally) -> String {
+    match shape {
+        Shape::Nothing if args.json => format!("{{\"count\":{selected}}}\n"),
+        Shape::Nothing => format!("{selected}\n"),
+        Shape::Tally(field) if is_for_people(args) => tally.table(field, Look::of_stdout()),
+        Shape::Tally(field) => tally.lines(field),
+        Shape::Lines(_) | Shape::Table(_) => String::new(),
+    }
 }
 
 /// Whether a person looks at standard output who did not ask for lines.

@@ -11,10 +11,28 @@ use crate::config::closest;
 /// The name of the route that conditions make.
 const CONDITIONS: &str = "where";
 
-/// What selects, or everything that is wrong with the wish.
-pub(super) fn routes(args: &SiftArgs, specs: &[RouteSpec]) -> Result<Routes, Vec<String>> {
+/// What selects; what is odd about the wish is added to the warnings.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub(super) fn routes(
+    args: &SiftArgs,
+    specs: &[RouteSpec],
+    warnings: &mut Vec<String>,
+) -> Result<Routes, Vec<String>> {
     if !args.conditions.is_empty() {
-        return of_conditions(&args.conditions);
+        let specs = [of_conditions(&args.conditions)?];
+        let nulls = args.conditions.iter().filter_map(|text| text.strip_suffix("=null"));
+        warnings.extend(nulls.map(|path| {
+            let path = path.trim_end_matches('!').escape_debug();
+            format!("--where: {path}: `null` is compared as text; for no value write {path}!=*")
+        }));
+        warnings.extend(Routes::warnings(&specs).into_iter().map(|warning| {
+            let field = warning.field.map(|field| format!("{}: ", field.escape_debug()));
+            let field = field.unwrap_or_default();
+            format!("--where: {field}{}; {}", warning.problem, warning.remedy)
+        }));
+        return compiled(&specs);
     }
     let routes = compiled(specs)?;
     if args.routes.is_empty() {
@@ -42,7 +60,7 @@ fn unknown(name: &str, known: &[String]) -> String {
     format!("--route: no route is called `{}`; {hint}{}", name.escape_debug(), known.join(", "))
 }
 
-fn of_conditions(texts: &[String]) -> Result<Routes, Vec<String>> {
+fn of_conditions(texts: &[String]) -> Result<RouteSpec, Vec<String>> {
     let mut fields: Vec<FieldSpec> = Vec::new();
     let mut errors = Vec::new();
     for text in texts {
@@ -57,23 +75,27 @@ fn of_conditions(texts: &[String]) -> Result<Routes, Vec<String>> {
     if !errors.is_empty() {
         return Err(errors);
     }
-    compiled(&[RouteSpec { name: CONDITIONS.into(), selectors: vec![SelectorSpec { fields }] }])
+    Ok(RouteSpec { name: CONDITIONS.into(), selectors: vec![SelectorSpec { fields }] })
 }
 
-/// The field by which is counted, unless no event can have it.
-pub(super) fn field(path: &str) -> Result<Field, Vec<String>> {
-    let error = |problem: &str, remedy: &str| {
+/// The field by which is counted; what is odd about it is added to the warnings.
+///
+/// # Errors
+/// What is wrong with it.
+pub(super) fn field(path: &str, warnings: &mut Vec<String>) -> Result<Field, Vec<String>> {
+    let shown = |(problem, remedy): (String, String)| {
         format!("--count by={}: {problem}; {remedy}", path.escape_debug())
     };
     if path == "count" {
         // Its lines would have two members of that name.
-        return Err(vec![error("no event has this field", "write by=eventName, for example")]);
+        let remedy = "write by=eventName, for example";
+        return Err(vec![shown(("no event has this field".into(), remedy.into()))]);
     }
     let spec = FieldSpec { path: path.into(), conditions: vec![Condition::Exists(true)] };
-    match condition::compiled(&spec) {
-        Ok(_) => Ok(Field::new(path)),
-        Err(wrong) => Err(wrong.iter().map(|(problem, remedy)| error(problem, remedy)).collect()),
-    }
+    let odd = condition::judged(&spec)
+        .map_err(|wrong| wrong.into_iter().map(shown).collect::<Vec<_>>())?;
+    warnings.extend(odd.into_iter().map(shown));
+    Ok(Field::new(path))
 }
 
 fn compiled(specs: &[RouteSpec]) -> Result<Routes, Vec<String>> {

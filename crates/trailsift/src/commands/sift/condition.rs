@@ -32,22 +32,41 @@ pub(super) fn parse(text: &str) -> Result<FieldSpec, Vec<String>> {
         Ok(pattern) => pattern.conditions(path, is_wanted),
         Err((problem, remedy)) => return Err(wrong(problem, remedy)),
     };
+    let mut odd = None;
     let mut errors = Vec::new();
     for condition in candidates {
         let field = FieldSpec { path: path.into(), conditions: vec![condition] };
-        match compiled(&field) {
-            Ok(_) => return Ok(field),
+        match judged(&field) {
+            Ok(warnings) if warnings.is_empty() => return Ok(field),
+            Ok(_) => odd = odd.or(Some(field)),
             Err(found) => errors = found,
         }
     }
-    Err(errors.iter().map(|(problem, remedy)| shown((problem, remedy))).collect())
+    let boolean = Condition::Equals(vec![Value::Bool(true)]);
+    let boolean = FieldSpec { path: path.into(), conditions: vec![boolean] };
+    if odd.is_none() && judged(&boolean).is_ok() {
+        let remedy = format!("write {path}=true or {path}=false");
+        return Err(wrong("CloudTrail writes this field as a boolean", &remedy));
+    }
+    odd.ok_or_else(|| errors.iter().map(|(problem, remedy)| shown((problem, remedy))).collect())
 }
 
-/// A route of this field alone, or what is wrong with it: each problem with its remedy.
-pub(super) fn compiled(field: &FieldSpec) -> Result<Routes, Vec<(String, String)>> {
+/// Problems, each with its remedy.
+pub(super) type Problems = Vec<(String, String)>;
+
+/// What is odd about asking this of the field.
+///
+/// # Errors
+/// What is wrong with it.
+pub(super) fn judged(field: &FieldSpec) -> Result<Problems, Problems> {
     let selectors = vec![SelectorSpec { fields: vec![field.clone()] }];
-    let routes = Routes::compile(&[RouteSpec { name: "where".into(), selectors }]);
-    routes.map_err(|errors| errors.into_iter().map(|it| (it.problem, it.remedy)).collect())
+    let specs = [RouteSpec { name: "where".into(), selectors }];
+    match Routes::compile(&specs) {
+        Ok(_) => {
+            Ok(Routes::warnings(&specs).into_iter().map(|it| (it.problem, it.remedy)).collect())
+        }
+        Err(errors) => Err(errors.into_iter().map(|it| (it.problem, it.remedy)).collect()),
+    }
 }
 
 /// What stands behind the `=`.

@@ -78,8 +78,8 @@ impl Table {
         // An IPv4 address is shown whole where that leaves the others some room.
         let from = (rest / 5).clamp(rest.min(50) * 3 / 10, 39);
         let rest = rest - from;
-        let action = (rest * 2 / 5).min(48);
-        let who = (rest * 8 / 25).min(48);
+        let action = (rest * 9 / 20).min(48);
+        let who = (rest * 3 / 10).min(48);
         Self { look, time, action, who, from, result: rest - action - who }
     }
 

@@ -89,7 +89,8 @@ fn what_is_no_condition_is_named_with_a_remedy() {
         ("eventName=a*b", r"write \* for the character itself"),
         ("eventName=a**", r"write \* for the character itself"),
         ("eventname=x", "write eventName"),
-        ("readOnly=yes", "boolean"),
+        ("readOnly=yes", "write readOnly=true or readOnly=false"),
+        ("readOnly!=t*", "write readOnly=true or readOnly=false"),
         ("a..b=x", "a name in the path is empty"),
         ("\u{1b}[2J", r"--where '\u{1b}[2J': "),
     ] {

@@ -19,14 +19,14 @@ const EVENT: &str = r#"{"eventTime":"2026-11-20T10:00:00Z","awsRegion":"us-east-
 fn an_event_tells_when_what_who_from_where_and_how_it_went() {
     let header = |width| Table::new(Look { width, colour: false }).header();
     assert_eq!(
-        String::from_utf8(header(140)).expect("text") + &line(140, EVENT),
-        "time                  action                                who                           from                    result\n\
-         2026-11-20T10:00:00Z  codeguru-review…:AssociateRepository  alice (Admin, MFA)            203.0.113.7             AccessDenied\n"
+        String::from_utf8(header(120)).expect("text") + &line(120, EVENT),
+        "time                  action                             who                     from                result\n\
+         2026-11-20T10:00:00Z  codeguru-rev…:AssociateRepository  alice (Admin, MFA)      203.0.113.7         AccessDenied\n"
     );
     assert_eq!(
         String::from_utf8(header(80)).expect("text") + &line(80, EVENT),
-        "time            action             who            from             result\n\
-         11-20 10:00:00  AssociateReposit…  alice (Admin…  203.0.113.7      AccessDenied\n"
+        "time            action               who           from             result\n\
+         11-20 10:00:00  AssociateRepository  alice (Admi…  203.0.113.7      AccessDenied\n"
     );
 }
 
@@ -97,7 +97,7 @@ fn colours_mark_failures_and_root_and_take_no_room() {
     table.append(&mut out, root.as_bytes());
     let line = String::from_utf8(out).expect("text");
     assert!(line.contains("  \x1b[1mroot   "), "{line:?}");
-    assert!(line.ends_with("\x1b[31mFailed authentic…\x1b[0m\n"), "{line:?}");
+    assert!(line.ends_with("\x1b[31mFailed authent…\x1b[0m\n"), "{line:?}");
     let bare = line.replace("\x1b[1m", "").replace("\x1b[31m", "").replace("\x1b[0m", "");
     assert_eq!(bare, self::line(100, root));
 }
@@ -124,6 +124,9 @@ fn people_stand_before_what_lends_them_their_powers() {
         (json!({"type": "AWSService", "invokedBy": "autoscaling.amazonaws.com"}), "autoscaling"),
         (json!({"type": "AWSAccount", "accountId": "444455556666"}), "444455556666"),
         (json!({"type": "Martian"}), "unknown"),
+        (json!({"type": "AWSService", "invokedBy": "AWS Internal"}), "\"AWS Internal\""),
+        (json!({"type": "IAMUser", "userName": "Root"}), "\"Root\""),
+        (json!({"type": "SAMLUser", "userName": "root (MFA)"}), "\"root (MFA)\""),
     ] {
         let record = json!({"userIdentity": identity}).to_string();
         let event = Event::new(record.as_bytes());

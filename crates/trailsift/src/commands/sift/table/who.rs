@@ -1,40 +1,55 @@
 //! Who did it, in the few words that a column has room for.
 
+use std::borrow::Cow;
+
 use trailsift_event::{Actor, ActorKind, Credentials};
 
 use super::short;
 
+/// What only root is called.
+const ROOT: &str = "root";
+
 /// The person or service, behind it what lends them their powers: `alice (Admin, MFA)`.
 pub(super) fn text(actor: &Actor<'_>) -> String {
-    let mut remarks: Vec<&str> = Vec::new();
+    let mut remarks: Vec<Cow<'_, str>> = Vec::new();
     let name = name(actor, &mut remarks);
     if actor.mfa == Some(true) {
-        remarks.push("MFA");
+        remarks.push("MFA".into());
     }
     if actor.credentials == Credentials::LongTerm {
-        remarks.push("long-term key");
+        remarks.push("long-term key".into());
     }
-    let service = actor.invoked_by.as_deref().map(short).filter(|service| *service != name);
-    let via = service.map(|service| format!("via {service}"));
-    remarks.extend(via.as_deref());
+    let service = actor.invoked_by.as_deref().map(|service| word(short(service)));
+    let service = service.filter(|service| *service != name);
+    remarks.extend(service.map(|service| format!("via {service}").into()));
     match remarks.is_empty() {
-        true => name,
+        true => name.into_owned(),
         false => format!("{name} ({})", remarks.join(", ")),
     }
 }
 
-fn name<'a>(actor: &'a Actor<'_>, remarks: &mut Vec<&'a str>) -> String {
+fn name<'a>(actor: &'a Actor<'_>, remarks: &mut Vec<Cow<'a, str>>) -> Cow<'a, str> {
     let name = actor.name.as_deref();
     let person = actor.source_identity.as_deref().or(actor.session_name.as_deref());
     let name = match actor.kind {
-        ActorKind::Root => Some("root"),
+        ActorKind::Root => return ROOT.into(),
         _ if person.is_some() => {
-            remarks.extend(name.filter(|name| person != Some(name)));
+            remarks.extend(name.filter(|name| person != Some(name)).map(word));
             person
         }
         ActorKind::AwsService => name.or(actor.invoked_by.as_deref()).map(short),
         _ => name,
     };
     let known = name.or(actor.arn.as_deref()).or(actor.account_id.as_deref());
-    known.unwrap_or(actor.kind.as_str()).to_owned()
+    known.map_or(actor.kind.as_str().into(), word)
+}
+
+/// The name as it is if it is one word; else in quotes, so that nobody can be called what we say
+/// of others.
+fn word(name: &str) -> Cow<'_, str> {
+    let is_plain = |c: char| c.is_alphanumeric() || "-_./:@+=*#%$&~".contains(c);
+    match name.chars().all(is_plain) && !name.eq_ignore_ascii_case(ROOT) {
+        true => name.into(),
+        false => format!("\"{name}\"").into(),
+    }
 }
