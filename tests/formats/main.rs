@@ -58,7 +58,7 @@ fn every_record_is_a_valid_event_in_every_format() {
     let records = records::all();
     let judged = |format: Format| {
         let events = records.iter().enumerate().map(|(number, it)| render(format, it, number));
-        validator::judge(format, events.collect())
+        validator::judge(format, events)
     };
     let found = thread::scope(|scope| {
         let threads =

@@ -253,7 +253,7 @@ fn bites(format: Format, plants: &[Plant], texts: &[(&str, &str, &str)]) {
     let mut wanted: Vec<(String, &str)> =
         plants.iter().map(|(pointer, _, seen)| ((*pointer).to_owned(), *seen)).collect();
     wanted.extend(texts.iter().map(|(_, to, seen)| ((*to).to_owned(), *seen)));
-    let found = validator::judge(format, events);
+    let found = validator::judge(format, events.into_iter());
     let of = |line| found.iter().filter(move |violation: &&Violation| violation.line == line);
     assert_eq!(of(1).count(), 0, "{}: {:?}", format.name(), of(1).collect::<Vec<_>>());
     for (number, (planted, seen)) in wanted.iter().enumerate() {

@@ -35,7 +35,7 @@ pub(crate) fn sample() -> Named {
     Named { name: "the published sample".to_owned(), bytes: Bytes::from_static(bytes.trim_ascii()) }
 }
 
-/// The hand-written ones: those in the folder `records`, by name, and the published sample.
+/// The hand-written ones: those in the folder `records`, by name, the published sample, and those of the demo.
 pub(crate) fn fixtures() -> Vec<Named> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/formats/records");
     let entries = fs::read_dir(&folder).expect("the folder is there");
@@ -46,31 +46,59 @@ pub(crate) fn fixtures() -> Vec<Named> {
         let bytes = fs::read(folder.join(&name)).expect("the record is there");
         Named { name, bytes: Bytes::copy_from_slice(bytes.trim_ascii()) }
     };
-    names.into_iter().map(read).chain([sample()]).collect()
+    names.into_iter().map(read).chain([sample()]).chain(demo()).collect()
+}
+
+/// Those of the trail files that the demo with Docker shows.
+fn demo() -> Vec<Named> {
+    let mut folders =
+        vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/localstack/sample")];
+    let mut records = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("the folder is there") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "json") {
+                let file = fs::read(&path).expect("a file");
+                records.extend(records_of(
+                    &file,
+                    &path.file_name().expect("a name").to_string_lossy(),
+                ));
+            }
+        }
+    }
+    // Folders tell their entries in any order.
+    records.sort_by(|a, b| a.name.cmp(&b.name));
+    assert!(!records.is_empty(), "the demo has trail files");
+    records
 }
 
 /// Ten thousand of a busy account, one in four of them CodeGuru Reviewer's.
 fn generated() -> Vec<Named> {
-    #[derive(Deserialize)]
-    struct Document<'a> {
-        #[serde(borrow, rename = "Records")]
-        records: Vec<&'a RawValue>,
-    }
-    let files = (1..=GENERATED_FILES).map(|seed| {
+    let records = (1..=GENERATED_FILES).flat_map(|seed| {
         let records = GENERATED_PER_FILE;
         let spec = FileSpec { seed, records, selected_one_in: 4, ..FileSpec::default() };
-        (seed, TrailFile::generate(&spec).json)
+        records_of(&TrailFile::generate(&spec).json, &format!("seed {seed}"))
     });
-    let mut records = Vec::new();
-    for (seed, json) in files {
-        let document: Document<'_> = serde_json::from_slice(&json).expect("a trail file");
-        for (index, record) in document.records.iter().enumerate() {
-            let bytes = Bytes::copy_from_slice(record.get().as_bytes());
-            records.push(Named { name: format!("record {index} of seed {seed}"), bytes });
-        }
-    }
+    let records: Vec<_> = records.collect();
     assert_eq!(records.len(), 10_000);
     records
+}
+
+/// The records of a trail file, if it is one, as they stand there.
+fn records_of(json: &[u8], file: &str) -> Vec<Named> {
+    #[derive(Deserialize)]
+    struct Document<'a> {
+        #[serde(borrow, default, rename = "Records")]
+        records: Vec<&'a RawValue>,
+    }
+    let document: Document<'_> = serde_json::from_slice(json).expect("JSON");
+    let records = document.records.iter().enumerate().map(|(index, record)| Named {
+        name: format!("record {index} of {file}"),
+        bytes: Bytes::copy_from_slice(record.get().as_bytes()),
+    });
+    records.collect()
 }
 
 /// Records of which values, anywhere, are missing, of another type, or nasty.

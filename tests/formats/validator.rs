@@ -25,7 +25,10 @@ pub(crate) struct Violation {
 }
 
 /// Everything that is wrong with these events of one format.
-pub(crate) fn judge(format: Format, events: Vec<Bytes>) -> Vec<Violation> {
+pub(crate) fn judge(
+    format: Format,
+    events: impl ExactSizeIterator<Item = Bytes> + Send,
+) -> Vec<Violation> {
     let python = std::env::var_os("TRAILSIFT_VALIDATORS").expect(
         "TRAILSIFT_VALIDATORS names a Python with tests/validators/requirements.txt; `cargo xtask test` makes one",
     );
