@@ -13,16 +13,20 @@ use super::{Format, Formatter, Origin};
 pub(super) const PUBLISHED: &str =
     include_str!("../../../trailsift-event/tests/fixtures/associate_repository.json").trim_ascii();
 
-/// The event that this record becomes.
+/// The event that this record becomes if it was read in a bucket.
 pub(super) fn render(format: Format, record: impl AsRef<[u8]>) -> Value {
+    render_from(format, record, Some("org-trail"))
+}
+
+/// The event that this record becomes if it was read in a file.
+pub(super) fn render_file(format: Format, record: impl AsRef<[u8]>) -> Value {
+    render_from(format, record, None)
+}
+
+fn render_from(format: Format, record: impl AsRef<[u8]>, bucket: Option<&str>) -> Value {
     let bytes = Bytes::copy_from_slice(record.as_ref());
     let record = Record { index: 7, bytes, routes: RouteSet::EMPTY };
-    let origin = Origin {
-        account: Some("production"),
-        bucket: Some("org-trail"),
-        key: Some("AWSLogs/1/x.json.gz"),
-        ..Origin::default()
-    };
+    let origin = Origin { bucket, key: Some("AWSLogs/1/x.json.gz"), ..Origin::default() };
     let event = Formatter::new(format, []).render(&record, RouteSet::EMPTY, origin);
     let text = String::from_utf8_lossy(&event);
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
@@ -35,6 +39,21 @@ pub(super) fn published_with(members: Value) -> String {
         record[name] = value.clone();
     }
     record.to_string()
+}
+
+/// Fails unless every field that the table below this heading of FORMATS.md promises is in an event
+/// of these: the names in quotes in its second column.
+pub(super) fn check_documented(heading: &str, events: &[Value]) {
+    let document = include_str!("../../FORMATS.md");
+    let chapter = document.split("\n## ").find(|chapter| chapter.starts_with(heading));
+    let rows = chapter.expect("the chapter").lines().filter_map(|line| line.split('|').nth(2));
+    let names: Vec<&str> = rows.flat_map(|row| row.split('`').skip(1).step_by(2)).collect();
+    assert!(names.len() > 30, "the table has no more than {names:?}");
+    for name in names {
+        let pointer = format!("/{}", name.replace("[]", "/0").replace('.', "/"));
+        let is_there = events.iter().any(|event| event.pointer(&pointer).is_some());
+        assert!(is_there, "no event has {name}");
+    }
 }
 
 /// Stands for half a surrogate pair, which no text can hold, until the record is written.

@@ -84,6 +84,39 @@ fn the_published_sample_has_the_integrations_fields() {
 }
 
 #[test]
+fn every_documented_field_is_filled_in() {
+    let everything = json!({
+        "apiVersion": "2019-09-19",
+        "eventCategory": "Management",
+        "sharedEventID": "s-1",
+        "vpcEndpointId": "vpce-1",
+        "errorCode": "AccessDenied",
+        "errorMessage": "no",
+        "tlsDetails": {
+            "tlsVersion": "TLSv1.3",
+            "cipherSuite": "X",
+            "clientProvidedHostHeader": "codeguru-reviewer.us-west-2.amazonaws.com",
+        },
+        "eventName": "ConsoleLogin",
+        "managementEvent": true,
+        "sessionCredentialFromConsole": "true",
+        "requestParameters": {"userName": "bob", "newUserName": "robert", "groupName": "devs"},
+        "responseElements": {"user": {"userId": "AIDA"}, "group": {"groupId": "AGPA"}},
+        "additionalEventData": {"LoginTo": "x", "MFAUsed": "Yes", "MobileVersion": "No"},
+        "serviceEventDetails": {"a": 1},
+        "insightDetails": {"a": 1},
+        "resources": [{"ARN": "arn:a", "accountId": "1", "type": "T"}],
+    });
+    let mut everything: Value =
+        serde_json::from_str(&published_with(everything)).expect("a record");
+    everything["userIdentity"]["invokedBy"] = json!("signin.amazonaws.com");
+    let file = sample::render_file(Format::Ecs, PUBLISHED);
+    assert_eq!(file["log"]["file"]["path"], "AWSLogs/1/x.json.gz");
+    let events = [render(everything.to_string())];
+    sample::check_documented("`ecs`", &events);
+}
+
+#[test]
 fn an_empty_record_still_is_an_event_with_a_time_and_a_tag_says_that_it_is_none() {
     let event = render("{}");
     assert_eq!(event["@timestamp"], "1970-01-01T00:00:00.000Z");

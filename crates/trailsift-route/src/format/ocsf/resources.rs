@@ -1,6 +1,6 @@
 //! `resources`: what it was done to.
 
-use std::borrow::Cow;
+use std::collections::HashMap;
 
 use trailsift_event::{Json, Operation, Resource};
 
@@ -38,29 +38,26 @@ pub(super) fn write(
             writing.observe(format!("resources[{index}].uid"), RESOURCE_UID, arn);
         }
     }
+    // By ARN and name, for a record may list thousands.
+    let mut known: HashMap<&str, &Resource<'_>> = HashMap::new();
+    for resource in resources {
+        let texts = [resource.arn.as_deref(), resource.name.as_deref()];
+        known.extend(texts.into_iter().flatten().map(|text| (text, resource)));
+    }
     for entry in listed {
-        take(entry, &resources, writing);
+        take(entry, &known, writing);
     }
 }
 
 /// Of an entry of the record's own list, takes what the resource that it became says.
-fn take(entry: Json<'_>, resources: &[&Resource<'_>], writing: &Writing<'_, '_>) {
-    let became = |it: &&&Resource<'_>| entry.members().any(|(_, value)| names(value, it));
-    let Some(resource) = resources.iter().find(became) else { return };
+fn take(entry: Json<'_>, known: &HashMap<&str, &Resource<'_>>, writing: &Writing<'_, '_>) {
+    let became = entry.members().find_map(|(_, value)| known.get(value.text()?.as_ref()));
+    let Some(resource) = became else { return };
+    let Resource { kind, name, arn, account_id, .. } = resource;
     for (_, value) in entry.members() {
-        if names(value, resource)
-            || says(value, &resource.kind)
-            || says(value, &resource.account_id)
-        {
+        let text = value.text();
+        if text.is_some() && [kind, name, arn, account_id].contains(&&text) {
             writing.fields.take(value);
         }
     }
-}
-
-fn names(value: Json<'_>, resource: &Resource<'_>) -> bool {
-    says(value, &resource.arn) || says(value, &resource.name)
-}
-
-fn says(value: Json<'_>, known: &Option<Cow<'_, str>>) -> bool {
-    known.is_some() && value.text() == *known
 }

@@ -56,6 +56,43 @@ fn the_published_sample_tells_who_did_what_to_what() {
 }
 
 #[test]
+fn every_documented_field_is_filled_in() {
+    let everything = json!({
+        "apiVersion": "2019-09-19",
+        "eventCategory": "Management",
+        "sharedEventID": "s-1",
+        "vpcEndpointId": "vpce-1",
+        "errorCode": "AccessDenied",
+        "errorMessage": "no",
+        "tlsDetails": {
+            "tlsVersion": "TLSv1.3",
+            "cipherSuite": "X",
+            "clientProvidedHostHeader": "codeguru-reviewer.us-west-2.amazonaws.com",
+        },
+        "userIdentity": {
+            "type": "AssumedRole",
+            "arn": "arn:aws:sts::123456789012:assumed-role/TestRole/TestSession",
+            "principalId": "AROA:TestSession",
+            "accessKeyId": "ASIAEXAMPLE",
+            "invokedBy": "codepipeline.amazonaws.com",
+            "identityProvider": "token.example.com",
+            "onBehalfOf": {"userId": "u-1", "identityStoreArn": "arn:store"},
+            "sessionContext": {
+                "attributes": {"creationDate": "2019-11-27T02:06:30Z", "mfaAuthenticated": "true"},
+                "sessionIssuer": {"arn": "arn:aws:iam::123456789012:role/TestRole"},
+            },
+        },
+    });
+    let by_aws = json!({
+        "sourceIPAddress": "AWS Internal",
+        "eventSource": "s3.amazonaws.com",
+        "resources": [{"ARN": "arn:a", "accountId": "111122223333", "type": "AWS::S3::Bucket"}],
+    });
+    let events = [everything, by_aws].map(with);
+    sample::check_documented("`ocsf`", &events);
+}
+
+#[test]
 fn what_the_schema_requires_is_there_even_if_the_record_is_empty_and_a_note_says_so() {
     let event = render("{}");
     assert_eq!(event["time"], 0);
