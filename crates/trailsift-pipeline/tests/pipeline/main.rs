@@ -5,6 +5,7 @@ mod content;
 mod cost;
 mod delivery;
 mod ending;
+mod formats;
 mod found_by_simulation;
 mod leases;
 mod ledger;
