@@ -98,6 +98,14 @@ fn a_terminal_sees_one_table_of_all_files() {
     let mut plain = at_terminal(&[folder.path().as_os_str()]);
     plain.env("NO_COLOR", "1");
     assert_eq!(shown(plain, 130).0, colourless);
+    for columns in ["0", "", "x", "-1"] {
+        let mut plain = at_terminal(&[folder.path().as_os_str()]);
+        plain.env("NO_COLOR", "1").env("COLUMNS", columns);
+        assert_eq!(shown(plain, 130).0, colourless, "COLUMNS={columns}");
+    }
+    let mut wide = at_terminal(&[folder.path().as_os_str()]);
+    wide.env("COLUMNS", usize::MAX.to_string());
+    assert!(shown(wide, 130).0.contains(" codeguru-reviewer:Hostile\\n\\u{1b}[2J "));
     let mut narrow = at_terminal(&[folder.path().as_os_str()]);
     narrow.env("NO_COLOR", "1").env("COLUMNS", "60");
     let (table, _) = shown(narrow, 130);

@@ -16,6 +16,8 @@ use crate::logging::escaped;
 const USUAL_WIDTH: usize = 80;
 /// A narrower terminal gets lines of this width all the same.
 const LEAST_WIDTH: usize = 40;
+/// A wider one gains nothing.
+const MOST_WIDTH: usize = 1000;
 /// From this width on the year and the zone are shown.
 const WHOLE_TIME_WIDTH: usize = 100;
 /// How much of a text is looked at, in characters: what takes no room on the screen could be as long
@@ -38,7 +40,7 @@ impl Look {
         let said = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
         let asked = || tcgetwinsize(stdout()).ok().map(|size| usize::from(size.ws_col));
         let width = said.filter(|width| *width > 0).or_else(asked).filter(|width| *width > 0);
-        let width = width.unwrap_or(USUAL_WIDTH).max(LEAST_WIDTH);
+        let width = width.unwrap_or(USUAL_WIDTH).clamp(LEAST_WIDTH, MOST_WIDTH);
         Self { width, colour: wants_colour(&stdout()) }
     }
 
