@@ -1,6 +1,6 @@
 """Validates events of one format, one JSON value a line, by what others published about that format.
 
-    trailsift sift --json --format ocsf PATH | python tests/validators/validate.py ocsf
+    trailsift sift --format ocsf PATH | python tests/validators/validate.py ocsf
 
 Writes a line per violation: {"line", "path", "message"}. Exits with 0 if there is none, 1 if there are, 2 on wrong usage.
 """
