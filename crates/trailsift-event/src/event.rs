@@ -69,10 +69,17 @@ impl<'r> Event<'r> {
         Operation::of(self)
     }
 
-    /// How it went. A failed sign-in has an `errorMessage` and no `errorCode`.
+    /// How it went. A failed sign-in has an `errorMessage` and no `errorCode`, or says `Failure` in
+    /// its response. What is no string is told as it stands.
     pub fn outcome(&self) -> Outcome<'r> {
-        let (code, message) = (self.text("errorCode"), self.text("errorMessage"));
-        if code.is_none() && message.is_none() {
+        let said = |name| {
+            let value = self.get(name)?;
+            let text = value.text().unwrap_or_else(|| String::from_utf8_lossy(value.raw()));
+            Some(text).filter(|text| !text.is_empty())
+        };
+        let (code, message) = (said("errorCode"), said("errorMessage"));
+        let sign_in = || self.get("responseElements")?.text_at(&["ConsoleLogin"]);
+        if code.is_none() && message.is_none() && sign_in().as_deref() != Some("Failure") {
             return Outcome::Success;
         }
         Outcome::Failure { code, message }
@@ -102,6 +109,29 @@ fn one_by_one<'r>(values: impl Iterator<Item = Json<'r>>) -> Vec<Json<'r>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_call_failed_if_anything_says_so() {
+        let outcome = |record: &str| match Event::new(record.as_bytes()).outcome() {
+            Outcome::Success => None,
+            Outcome::Failure { code, message } => {
+                Some([code, message].map(|it| it.map(Cow::into_owned).unwrap_or_default()))
+            }
+        };
+        let failed = |code: &str, message: &str| Some([code.to_owned(), message.to_owned()]);
+        for (record, expected) in [
+            (r#"{}"#, None),
+            (r#"{"errorCode":null,"errorMessage":""}"#, None),
+            (r#"{"errorCode":"AccessDenied"}"#, failed("AccessDenied", "")),
+            (r#"{"errorMessage":"No username found"}"#, failed("", "No username found")),
+            (r#"{"errorCode":404}"#, failed("404", "")),
+            (r#"{"responseElements":{"ConsoleLogin":"Failure"}}"#, failed("", "")),
+            (r#"{"responseElements":{"ConsoleLogin":"Success"}}"#, None),
+            (r#"{"responseElements":"Failure"}"#, None),
+        ] {
+            assert_eq!(outcome(record), expected, "{record}");
+        }
+    }
 
     #[test]
     fn a_path_walks_objects_and_arrays() {

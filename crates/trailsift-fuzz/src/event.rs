@@ -157,9 +157,9 @@ fn credentials(identity: &Json, caller: ActorKind) -> Credentials {
         key.is_empty() && matches!(caller, ActorKind::AwsService | ActorKind::AwsAccount);
     let has_session = holds_anything(last(identity, &["sessionContext"]))
         || text(last(identity, &["credentialId"])).is_some();
-    if begins(["AKIA", "ACCA"]) {
+    if !is_temporary_by_type && begins(["AKIA", "ACCA"]) {
         Credentials::LongTerm
-    } else if begins(["ASIA", "ABIA"]) || is_temporary_by_type || has_session && !has_none_by_type {
+    } else if is_temporary_by_type || begins(["ASIA", "ABIA"]) || has_session && !has_none_by_type {
         Credentials::Temporary
     } else {
         Credentials::None

@@ -174,17 +174,21 @@ impl<'r> Identity<'r> {
     /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html>.
     pub(super) fn credentials(&self) -> Credentials {
         let key = text(self.access_key_id);
+        let has_session =
+            || says_something(self.session_context) || text(self.credential_id).is_some();
+        match self.caller() {
+            // These have no others, whatever the key looks like: AWS's own samples write `AKIA…`.
+            ActorKind::AssumedRole | ActorKind::FederatedUser | ActorKind::IdentityCenterUser => {
+                return Credentials::Temporary;
+            }
+            _ => {}
+        }
         match key.as_deref().and_then(|key| key.get(..4)) {
             Some("AKIA" | "ACCA") => return Credentials::LongTerm,
             Some("ASIA" | "ABIA") => return Credentials::Temporary,
             _ => {}
         }
-        let has_session =
-            || says_something(self.session_context) || text(self.credential_id).is_some();
         match self.caller() {
-            ActorKind::AssumedRole | ActorKind::FederatedUser | ActorKind::IdentityCenterUser => {
-                Credentials::Temporary
-            }
             ActorKind::AwsService | ActorKind::AwsAccount if key.is_none() => Credentials::None,
             _ if has_session() => Credentials::Temporary,
             _ => Credentials::None,

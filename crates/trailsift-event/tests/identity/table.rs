@@ -23,7 +23,7 @@ fn the_published_sample_is_a_role_that_somebody_assumed() {
         told(&Event::new(PUBLISHED).actor()),
         "kind=assumed_role name=TestRole \
          arn=arn:aws:sts::123456789012:assumed-role/TestRole/TestSession \
-         account_id=123456789012 credentials=long_term mfa=false session_name=TestSession"
+         account_id=123456789012 credentials=temporary mfa=false session_name=TestSession"
     );
 }
 

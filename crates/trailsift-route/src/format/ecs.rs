@@ -92,17 +92,16 @@ fn about(out: &mut Object<'_>, context: &Context<'_>, fields: &Fields<'_, '_>) {
         let (category, kinds) = category::of(source.as_deref().unwrap_or_default(), &operation);
         about.array_if_any("category", |array| array.text(category));
         about.array_if_any("type", |array| kinds.iter().for_each(|kind| array.text(kind)));
-        about.text("outcome", outcome(context, fields));
+        about.text("outcome", outcome(context));
         about.text("original", &String::from_utf8_lossy(context.record));
     });
 }
 
 /// How it went; of a sign-in, what its response says.
-fn outcome(context: &Context<'_>, fields: &Fields<'_, '_>) -> &'static str {
-    let login = fields.text(&["responseElements", "ConsoleLogin"]);
-    match (login.as_deref(), context.event.outcome()) {
-        (Some("Failure"), _) | (_, Outcome::Failure { .. }) => "failure",
-        (_, Outcome::Success) => "success",
+fn outcome(context: &Context<'_>) -> &'static str {
+    match context.event.outcome() {
+        Outcome::Success => "success",
+        Outcome::Failure { .. } => "failure",
     }
 }
 
