@@ -33,6 +33,20 @@ impl Address {
     }
 }
 
+/// The network that the text names: an address, a slash and the length of its prefix, or an address
+/// alone, which is the network of itself. As strict as records are read, so that `010.0.0.0/8`, which
+/// some readers take for 8.0.0.0, is none. Bits behind the prefix are kept, but do not count.
+pub fn parse_network(text: &str) -> Option<IpNet> {
+    let Some((address, prefix)) = text.split_once('/') else {
+        return text.parse::<IpAddr>().ok().map(IpNet::from);
+    };
+    let is_number = !prefix.is_empty()
+        && prefix.bytes().all(|byte| byte.is_ascii_digit())
+        && (prefix == "0" || !prefix.starts_with('0'));
+    let length = prefix.parse().ok().filter(|_| is_number)?;
+    IpNet::new(address.parse().ok()?, length).ok()
+}
+
 /// Networks to find an address in. Bits behind a network's prefix do not count.
 #[derive(Clone, Debug)]
 pub(crate) struct Networks {
@@ -75,4 +89,37 @@ pub(crate) fn octets(network: &IpNet) -> Option<String> {
         _ => text.push(String::new()),
     }
     Some(text.join("."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_is_named_in_one_way_only() {
+        for (text, expected) in [
+            ("10.0.0.0/8", Some("10.0.0.0/8")),
+            ("10.1.2.3/8", Some("10.1.2.3/8")),
+            ("192.0.2.1", Some("192.0.2.1/32")),
+            ("0.0.0.0/0", Some("0.0.0.0/0")),
+            ("2001:DB8::/32", Some("2001:db8::/32")),
+            ("::1", Some("::1/128")),
+            ("", None),
+            ("/8", None),
+            ("10.0.0.0/", None),
+            ("10.0.0.0/33", None),
+            ("10.0.0.0/+8", None),
+            ("10.0.0.0/08", None),
+            ("10.0.0.0/8/8", None),
+            ("10.0.0.0/255.0.0.0", None),
+            ("010.0.0.0/8", None),
+            ("10.0.0/8", None),
+            (" 10.0.0.0/8", None),
+            ("fe80::1%eth0", None),
+            ("::/129", None),
+        ] {
+            let network = parse_network(text).map(|network| network.to_string());
+            assert_eq!(network.as_deref(), expected, "{text}");
+        }
+    }
 }

@@ -19,6 +19,7 @@ mod warnings;
 mod words;
 
 pub use check::RouteError;
+pub use cidr::parse_network;
 pub use format::{Format, Formatter, Origin};
 pub use literals::{Cost, Share};
 pub use reader::MAX_DEPTH;

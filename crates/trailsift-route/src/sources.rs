@@ -158,7 +158,19 @@ pub(crate) fn of_start(start: &str) -> Option<Slip> {
         return None;
     }
     let (name, rest) = start.split_at(start.find('.').unwrap_or(start.len()));
-    meant(name).map(|meant| unknown(&shown, &format!("{meant}{rest}")))
+    let whole = meant(name).map(|meant| format!("{meant}{rest}"));
+    let corrected = whole.or_else(|| beginning_meant(start).map(str::to_owned))?;
+    Some(unknown(&shown, &corrected))
+}
+
+/// The beginning of a known name that this one, which begins none, probably stands for.
+fn beginning_meant(start: &str) -> Option<&'static str> {
+    let lengths = || [start.len() + 1, start.len(), start.len() - 1].into_iter();
+    let beginnings = KNOWN.iter().flat_map(|known| lengths().filter_map(|end| known.get(..end)));
+    let is_near = |known: &&str| strsim::damerau_levenshtein(start, known) == 1;
+    // Short ones are near to many.
+    let nearest = beginnings.filter(|_| start.len() >= 6).filter(is_near);
+    nearest.min_by_key(|known| (std::cmp::Reverse(known.len()), *known))
 }
 
 /// The same of the end of a source.
@@ -167,7 +179,9 @@ pub(crate) fn of_end(end: &str) -> Option<Slip> {
     let shown = words::shown(end);
     let is_end = SUFFIX.ends_with(&lower) || lower.ends_with(SUFFIX) || lower.ends_with(".cn");
     if !is_end {
-        let remedy = format!("write \"{}{SUFFIX}\"", lower.escape_debug());
+        let stem = lower.trim_end_matches(".com").trim_end_matches(".amazon");
+        let stem = stem.trim_end_matches(".aws").trim_end_matches(".amazonaws");
+        let remedy = format!("write \"{}{SUFFIX}\"", stem.escape_debug());
         return Some((format!("every event source ends in {SUFFIX}, unlike {shown}"), remedy));
     }
     let remedy = || format!("write \"{}\"", lower.escape_debug());
@@ -297,6 +311,8 @@ mod tests {
         }
         let (_, remedy) = of_start("codegru-reviewer.").expect("a slip");
         assert_eq!(remedy, "did you mean \"codeguru-reviewer.\"?");
+        let (_, remedy) = of_start("codegru").expect("a slip");
+        assert_eq!(remedy, "did you mean \"codeguru\"?");
         let (_, remedy) = of_start("Codeguru").expect("a slip");
         assert_eq!(remedy, "write \"codeguru\"");
         let (_, remedy) = of_end("-reviewer").expect("a slip");

@@ -1,3 +1,5 @@
+mod sound;
+
 use super::*;
 use crate::spec::Value;
 
@@ -141,7 +143,7 @@ fn each_oddity_of_a_field_is_said_once_with_its_remedy() {
         (
             "errorCode",
             vec![Condition::Equals(vec![Value::Integer(403)])],
-            "CloudTrail writes this field as a string (equals); put the value in quotes",
+            "CloudTrail writes this field as a string (equals); put the values in quotes",
         ),
         (
             "eventName",
@@ -447,6 +449,10 @@ fn what_may_well_be_meant_so_is_left_alone() {
         ("actor.kind", vec![equals(&["root"])]),
         ("actor.mfa", vec![Condition::NotEquals(vec![Value::Bool(true)])]),
         ("errorCode", vec![Condition::Exists(false)]),
+        (
+            "errorCode",
+            vec![Condition::Equals(vec![Value::Integer(404), Value::String("404".into())])],
+        ),
         ("eventName", vec![starts(&["Get"]), not_starts(&["GetObject"])]),
         ("eventName", vec![starts(&["Get"]), starts(&["GetO"])]),
     ];

@@ -2,6 +2,7 @@
 
 use super::Odd;
 use crate::check;
+use crate::cidr::parse_network;
 use crate::fields::Shape;
 use crate::sources;
 use crate::spec::{Condition, IpNet, Value};
@@ -138,7 +139,11 @@ pub(super) fn of(path: &str, shape: Shape, condition: &Condition) -> Vec<Odd> {
             ))),
         },
         Condition::Equals(values) | Condition::NotEquals(values) => {
-            values.iter().filter_map(|value| of_value(path, shape, operator, value)).collect()
+            let texts: Vec<_> = values.iter().filter_map(Value::as_text).collect();
+            match texts.is_empty() {
+                true => one(of_type(path, shape, operator)),
+                false => texts.iter().filter_map(|text| of_value(path, operator, text)).collect(),
+            }
         }
         Condition::StartsWith(starts) | Condition::NotStartsWith(starts) => {
             starts.iter().filter_map(|start| of_start(path, operator, start)).collect()
@@ -155,17 +160,16 @@ fn of_network(network: &IpNet) -> Option<Odd> {
     (meant != *network).then(|| Odd::new(problem, format!("write \"{meant}\"")))
 }
 
-fn of_value(path: &str, shape: Shape, operator: &str, value: &Value) -> Option<Odd> {
-    let text = match value {
-        Value::String(text) => text,
-        // Where the type is sure, another one is refused.
-        Value::Bool(_) | Value::Integer(_) => {
-            let is_text = matches!(shape, Shape::Text | Shape::Address);
-            let is_refused = check::is_always_string(path);
-            let problem = format!("CloudTrail writes this field as a string ({operator})");
-            return (is_text && !is_refused).then(|| Odd::new(problem, "put the value in quotes"));
-        }
-    };
+/// Values none of which is a string. Who lists both may not know, and has the right one in any case.
+fn of_type(path: &str, shape: Shape, operator: &str) -> Option<Odd> {
+    let is_text = matches!(shape, Shape::Text | Shape::Address);
+    // Where the type matters more, another one is refused.
+    let is_odd = is_text && !check::is_always_string(path);
+    let problem = format!("CloudTrail writes this field as a string ({operator})");
+    is_odd.then(|| Odd::new(problem, "put the values in quotes"))
+}
+
+fn of_value(path: &str, operator: &str, text: &str) -> Option<Odd> {
     of_star(path, operator, text)
         .or_else(|| of_word(path, text))
         .or_else(|| slip(path, text, sources::of_whole))
@@ -271,7 +275,7 @@ fn of_form(path: &str, text: &str) -> Option<Odd> {
             let problem = format!("minor versions have two digits, unlike {shown}");
             is_short.then(|| Odd::new(problem, format!("write \"{major}.0{minor}\"")))
         }
-        "sourceIPAddress" if text.parse::<IpNet>().is_ok() => {
+        "sourceIPAddress" if text.contains('/') && parse_network(text).is_some() => {
             let problem = format!("no address is {shown}, which is a network");
             Some(Odd::new(problem, format!("write cidr = [{shown}]")))
         }
