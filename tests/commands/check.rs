@@ -14,6 +14,9 @@ fn a_good_configuration_is_summed_up() {
     let out = text(&output.stdout);
     assert!(out.contains("account     demo (123456789012, us-east-1): trailsift-trail"), "{out}");
     assert!(out.contains("route       codeguru-reviewer → stdout"), "{out}");
+    let cost = "\n    cost      searches for \"codeguru-reviewer.amazonaws.com\" (rare): what holds \
+                none is skipped at full speed\n";
+    assert!(out.contains(cost), "{out}");
     assert!(out.contains("ledger      in /var/lib/trailsift/ledger, for 14d"), "{out}");
 }
 
@@ -40,6 +43,34 @@ fn five_mistakes_are_five_errors_and_exit_code_2() {
         assert_eq!(errors.matches("error: ").count(), 5, "{errors}");
         assert!(!errors.contains('\u{1b}'), "no colour in a pipe: {errors}");
     }
+}
+
+#[test]
+fn a_selector_that_never_matches_or_is_dear_is_named_and_the_exit_code_stays_0() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("trailsift.toml");
+    let configuration = "[[route]]\nname = \"r\"\nsinks = [\"s\"]\n[[route.selector]]\n\
+         eventSource = { equals = [\"codeguru-reviewer\"] }\n[[route.selector]]\n\
+         readOnly = { equals = [false] }\nsourceIPAddress = { not_cidr = [\"10.0.0.0/8\"] }\n\
+         [sink.s]\ntype = \"stdout\"\n[account]\nid = \"111122223333\"\n\
+         region = \"us-east-1\"\n\
+         queue_url = \"https://sqs.us-east-1.amazonaws.com/111122223333/trail\"\n\
+         buckets = [{ name = \"org-trail\" }]\n";
+    fs::write(&path, configuration).expect("written");
+    let args = ["check", "--config"].map(AsRef::<std::ffi::OsStr>::as_ref);
+    let output = trailsift(args.into_iter().chain([path.as_os_str()]), b"");
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let warnings = text(&output.stderr);
+    let warning = format!(
+        "warning: `eventSource`: every event source ends in .amazonaws.com, unlike \
+         \"codeguru-reviewer\"\n --> {}:5:1\n",
+        path.display()
+    );
+    assert!(warnings.contains(&warning), "{warnings}");
+    assert!(warnings.contains("= help: write \"codeguru-reviewer.amazonaws.com\"\n"), "{warnings}");
+    let out = text(&output.stdout);
+    assert!(out.contains("is valid, with 1 warning\n"), "{out}");
+    assert!(out.contains("\n    cost      selector 2 has nothing to search for: every"), "{out}");
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! keeps none: a [`Config`] holds only where they are.
 
 mod account;
+pub(crate) mod cost;
 mod document;
 mod files;
 mod findings;

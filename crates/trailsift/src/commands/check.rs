@@ -4,7 +4,7 @@ use anyhow::Context;
 
 use super::{Exit, counted, put, say, show_findings};
 use crate::cli::{CheckArgs, GlobalArgs};
-use crate::config::{self, Config, Quarantine, SinkKind};
+use crate::config::{self, Config, Quarantine, SinkKind, cost};
 use crate::memory::{self, Fit};
 
 /// Validates the configuration: what is wrong goes to standard error, a summary or the effective
@@ -60,6 +60,10 @@ fn summary(config: &Config) -> Result<String, fmt::Error> {
             account.region,
             buckets.join(", ")
         )?;
+        let taken = config.routes_of(account).into_iter().map(|at| &config.routes[at].spec);
+        if let Some(cost) = cost::of_account(taken) {
+            writeln!(out, "    cost      {cost}")?;
+        }
     }
     for route in &config.routes {
         let sinks: Vec<_> = route
@@ -71,6 +75,7 @@ fn summary(config: &Config) -> Result<String, fmt::Error> {
             })
             .collect();
         writeln!(out, "  route       {} → {}", route.name, sinks.join(", "))?;
+        writeln!(out, "    cost      {}", cost::of_route(&route.spec))?;
     }
     for (name, sink) in &config.sinks {
         let what = match &sink.kind {

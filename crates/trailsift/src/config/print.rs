@@ -8,7 +8,7 @@ use trailsift_trail::MultiMember;
 use super::units::duration_text;
 use super::{
     Account, AllowedAccounts, BodyShape, Compression, Config, HeaderValue, Quarantine, Service,
-    SinkConfig, SinkKind,
+    SinkConfig, SinkKind, cost,
 };
 
 /// TOML with every default written out. Holds no secret, only where each is; loading it yields the
@@ -21,6 +21,7 @@ impl Display for Config {
         for route in &self.routes {
             writeln!(f, "\n[[route]]\nname = {}", quoted(&route.name))?;
             writeln!(f, "sinks = {}", list(route.sinks.iter().map(|sink| quoted(sink))))?;
+            writeln!(f, "# cost: {}", cost::of_route(&route.spec))?;
             selectors(f, &route.spec)?;
         }
         for (name, config) in &self.sinks {

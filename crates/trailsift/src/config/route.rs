@@ -1,7 +1,11 @@
 //! `[[route]]` and its selectors.
 
+use std::net::IpAddr;
+
 use toml::de::DeValue;
-use trailsift_route::{Condition, FieldSpec, RouteSpec, Routes, SelectorSpec, Value};
+use trailsift_route::{
+    Condition, FieldSpec, IpNet, RouteSpec, Routes, SelectorSpec, Value, parse_network,
+};
 
 use super::findings::{At, Findings, Place};
 use super::kinds::{Flag, ListOf, TableOf};
@@ -19,15 +23,26 @@ pub(super) struct RouteDraft {
 
 /// Reads one `[[route]]`.
 pub(super) fn route(section: &mut Section<'_, '_>) -> Option<RouteDraft> {
+    let name = section.need("name", NAME);
+    let written = selectors(section);
+    if let Some(written) = &written {
+        warn(written, section.scope.findings);
+    }
     Some(RouteDraft {
         place: section.place,
-        name: section.need("name", NAME),
-        selectors: selectors(section),
+        name,
+        selectors: written.map(|written| written.into_iter().map(|it| it.value.spec).collect()),
         sinks: section.need("sinks", ListOf(NAME)).map_or_else(Vec::new, |sinks| sinks.value),
     })
 }
 
-fn selectors(section: &mut Section<'_, '_>) -> Option<Vec<SelectorSpec>> {
+/// A selector, and where each of its fields is named.
+struct Written {
+    spec: SelectorSpec,
+    fields: Vec<At<String>>,
+}
+
+fn selectors(section: &mut Section<'_, '_>) -> Option<Vec<At<Written>>> {
     let findings = section.scope.findings;
     let Some(node) = section.node("selector") else {
         findings.missing(
@@ -39,11 +54,10 @@ fn selectors(section: &mut Section<'_, '_>) -> Option<Vec<SelectorSpec>> {
     };
     let before = findings.errors();
     let list = ListOf(TableOf(selector)).read(&node)?;
-    let specs = list.into_iter().map(|selector| selector.value).collect();
-    (findings.errors() == before).then_some(specs)
+    (findings.errors() == before).then_some(list)
 }
 
-fn selector(section: &mut Section<'_, '_>) -> Option<SelectorSpec> {
+fn selector(section: &mut Section<'_, '_>) -> Option<Written> {
     let entries = section.take_entries();
     if entries.is_empty() {
         section.scope.findings.missing(
@@ -53,16 +67,31 @@ fn selector(section: &mut Section<'_, '_>) -> Option<SelectorSpec> {
         );
     }
     let fields = entries.iter().filter_map(|(path, node)| field(path, node)).collect();
-    Some(SelectorSpec { fields })
+    let paths = entries.into_iter().map(|(path, _)| path).collect();
+    Some(Written { spec: SelectorSpec { fields }, fields: paths })
+}
+
+/// Lets the route crate say what is probably not meant so, each at its field's or its selector's
+/// place.
+fn warn(written: &[At<Written>], findings: &Findings) {
+    let selectors = written.iter().map(|selector| selector.value.spec.clone()).collect();
+    let spec = RouteSpec { name: "route".into(), selectors };
+    for warning in Routes::warnings(&[spec]) {
+        let Some(selector) = written.get(warning.selector - 1) else { continue };
+        let named = warning
+            .field
+            .as_ref()
+            .and_then(|path| selector.value.fields.iter().find(|written| written.value == *path));
+        let (place, subject) = match named {
+            Some(path) => (path.place, format!("`{}`", path.value.escape_debug())),
+            None => (selector.place, format!("selector {}", warning.selector)),
+        };
+        findings.warning(place, format!("{subject}: {}", warning.problem), warning.remedy);
+    }
 }
 
 fn field(path: &At<String>, node: &Node<'_, '_>) -> Option<FieldSpec> {
     let findings = node.scope.findings;
-    if path.value == "actor" || path.value.starts_with("actor.") {
-        let message = format!("`{}` is not available in this version", path.value.escape_debug());
-        findings.error(path.place, message, "select on \"userIdentity.type\" and its siblings");
-        return None;
-    }
     let Some(mut section) = node.section() else {
         let expected = "a table of operators such as { equals = [\"…\"] }";
         node.wrong_type(expected);
@@ -108,13 +137,15 @@ fn judge(field: &FieldSpec, path: &At<String>, findings: &Findings) {
     }
 }
 
-const OPERATORS: [&str; 7] = [
+const OPERATORS: [&str; 9] = [
     "equals",
     "not_equals",
     "starts_with",
     "not_starts_with",
     "ends_with",
     "not_ends_with",
+    "cidr",
+    "not_cidr",
     "exists",
 ];
 
@@ -127,8 +158,9 @@ fn conditions(section: &mut Section<'_, '_>) -> Vec<Condition> {
     add(texts(section, "not_starts_with").map(Condition::NotStartsWith));
     add(texts(section, "ends_with").map(Condition::EndsWith));
     add(texts(section, "not_ends_with").map(Condition::NotEndsWith));
+    add(networks(section, "cidr").map(Condition::Cidr));
+    add(networks(section, "not_cidr").map(Condition::NotCidr));
     add(section.get("exists", Flag).map(|exists| Condition::Exists(exists.value)));
-    section.not_available("cidr", "select on sourceIPAddress with starts_with");
     conditions
 }
 
@@ -140,6 +172,59 @@ fn values(section: &mut Section<'_, '_>, key: &'static str) -> Option<Vec<Value>
 fn texts(section: &mut Section<'_, '_>, key: &'static str) -> Option<Vec<String>> {
     let list = section.get(key, ListOf(AnyText))?;
     Some(list.value.into_iter().map(|item| item.value).collect())
+}
+
+fn networks(section: &mut Section<'_, '_>, key: &'static str) -> Option<Vec<IpNet>> {
+    let list = section.get(key, ListOf(Network))?;
+    Some(list.value.into_iter().map(|item| item.value).collect())
+}
+
+/// An IP network, or an address, which is the network of itself.
+struct Network;
+
+impl Kind for Network {
+    type Value = IpNet;
+
+    fn expected(&self) -> String {
+        "a network such as \"10.0.0.0/8\" or \"2001:db8::/32\", or a single address".into()
+    }
+
+    fn read(&self, node: &Node<'_, '_>) -> Option<IpNet> {
+        let DeValue::String(text) = node.value else {
+            node.wrong_type(&self.expected());
+            return None;
+        };
+        let network = parse_network(text);
+        if network.is_none() {
+            let message = format!("`{}` is no network: {}", node.path, shown(text));
+            node.error(message, why_no_network(text));
+        }
+        network
+    }
+}
+
+/// What to do about a text that is no network.
+fn why_no_network(text: &str) -> String {
+    let (address, prefix) = text.split_once('/').unwrap_or((text, ""));
+    let Ok(address) = address.parse::<IpAddr>() else {
+        return format!("it must be {}", Network.expected());
+    };
+    let mask = prefix.parse::<IpAddr>().ok();
+    match mask.and_then(|mask| IpNet::with_netmask(address, mask).ok()) {
+        Some(network) => format!("write the length of its prefix: \"{network}\""),
+        None => {
+            let bits = if address.is_ipv4() { 32 } else { 128 };
+            format!("behind the slash stands the length of its prefix, from 0 to {bits}")
+        }
+    }
+}
+
+/// The text in quotes, escaped, and cut where it is long.
+fn shown(text: &str) -> String {
+    match text.char_indices().nth(80) {
+        Some((end, _)) => format!("{:?}…", &text[..end]),
+        None => format!("{text:?}"),
+    }
 }
 
 /// A string, a boolean or an integer.

@@ -7,6 +7,7 @@ use tempfile::TempDir;
 use super::*;
 
 mod mistakes;
+mod oddities;
 mod schema;
 
 const SAMPLES: [(&str, &str); 3] = [

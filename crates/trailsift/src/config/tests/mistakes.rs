@@ -190,14 +190,6 @@ fn each_mistake_has_one_error_with_its_remedy() {
             "8:1: the route has no selector",
         ),
         (
-            "[[route]]\nname = \"r\"\nsinks = [\"s\"]\nselector = [{ eventSource = { cidr = [\"10.0.0.0/8\"] } }]\n[sink.s]\ntype = \"stdout\"\n",
-            "11:38: `route.selector.eventSource.cidr` is not available in this version",
-        ),
-        (
-            "[[route]]\nname = \"r\"\nsinks = [\"s\"]\nselector = [{ \"actor.kind\" = { equals = [\"root\"] } }]\n[sink.s]\ntype = \"stdout\"\n",
-            "11:15: `actor.kind` is not available in this version",
-        ),
-        (
             "[[route]]\nname = \"r\"\nsinks = [\"s\"]\nselector = [{ eventSource = \"iam\" }]\n[sink.s]\ntype = \"stdout\"\n",
             "11:29: `route.selector.eventSource` must be a table of operators",
         ),
