@@ -45,8 +45,14 @@ impl Collector {
         self.seen.lock().expect("not poisoned").len()
     }
 
+    /// The headers and bodies of all requests; line breaks in a body are left out.
+    pub(crate) fn bodies(&self) -> Vec<(HeaderMap, Vec<u8>)> {
+        let seen = self.seen.lock().expect("not poisoned");
+        seen.iter().map(|(headers, lines, _)| (headers.clone(), lines.concat())).collect()
+    }
+
     /// The lines of the requests that were answered with success.
-    fn accepted(&self) -> Vec<Vec<u8>> {
+    pub(crate) fn accepted(&self) -> Vec<Vec<u8>> {
         let seen = self.seen.lock().expect("not poisoned");
         let accepted = seen.iter().filter(|(_, _, status)| *status == Some(StatusCode::OK));
         accepted.flat_map(|(_, lines, _)| lines.clone()).collect()

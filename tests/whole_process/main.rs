@@ -10,6 +10,7 @@ mod copies;
 mod delivery;
 mod disk;
 mod drain;
+mod formats;
 mod http_sink;
 mod kill;
 mod ledger;

@@ -1,5 +1,6 @@
 //! The process stays within `memory` and a fixed overhead, whatever the files inflate to.
 
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -61,12 +62,24 @@ impl Parts {
 
     /// A file of so many sections: in each, some selected records, then the next of these parts.
     fn file(&self, seed: u64, sections: usize, parts: &[&(Patch, u64)]) -> Made {
+        self.file_with(16, seed, sections, parts)
+    }
+
+    /// The same with so many selected records in each section.
+    fn file_with(
+        &self,
+        wanted: usize,
+        seed: u64,
+        sections: usize,
+        parts: &[&(Patch, u64)],
+    ) -> Made {
         let mut patchwork = Patchwork::default();
         let (mut count, mut selected) = (0, Vec::new());
         patchwork.push(&self.start);
         for section in 0..sections {
             let seed = (seed << 16) + section as u64;
-            let spec = FileSpec { seed, records: 16, selected_one_in: 1, ..FileSpec::default() };
+            let spec =
+                FileSpec { seed, records: wanted, selected_one_in: 1, ..FileSpec::default() };
             let wanted = TrailFile::generate(&spec);
             let (filler, fillers) = parts[section % parts.len()];
             if section > 0 {
@@ -114,15 +127,29 @@ struct Done {
 /// Reads the files with this `memory` in MiB and so many workers: their bodies begin to come when
 /// every worker has one, and then all at once.
 async fn read_all(name: &str, memory: u64, workers: usize, service: &str, files: &[Made]) -> Done {
+    let folder = tempfile::tempdir().expect("a folder");
+    let sections = file_sink(&folder.path().display().to_string());
+    read_all_to(folder.path(), &sections, name, memory, workers, service, files).await
+}
+
+/// The same with these routes and sinks, one of which writes `events.jsonl` in this folder.
+async fn read_all_to(
+    folder: &Path,
+    sections: &str,
+    name: &str,
+    memory: u64,
+    workers: usize,
+    service: &str,
+    files: &[Made],
+) -> Done {
     let mut stack = Stack::create(name, 120).await;
     let objects = format!("GET /{}/", stack.bucket);
     let proxy = StallingProxy::start(&stack.endpoint, &objects, workers).await;
     stack.endpoint = proxy.url();
-    let folder = tempfile::tempdir().expect("a folder");
     let trailsift = Trailsift::configure(
         &stack,
         &format!("memory = \"{memory}MiB\"\nworkers = {workers}\n{service}"),
-        &file_sink(&folder.path().display().to_string()),
+        sections,
     );
     for file in files {
         stack.put(&file.key, file.stored.clone()).await;
@@ -132,7 +159,7 @@ async fn read_all(name: &str, memory: u64, workers: usize, service: &str, files:
     assert_eq!(stack.backlog().await, (0, 0));
     assert!(proxy.stalled() >= workers);
     assert!(peak > 0 && peak <= memory * MIB + OVERHEAD, "{} MiB", peak / MIB);
-    let events = std::fs::read(folder.path().join("events.jsonl")).expect("events");
+    let events = std::fs::read(folder.join("events.jsonl")).expect("events");
     let events = events.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
     let events = sorted(events.map(<[u8]>::to_vec).collect());
     Done { ended, events, peak, parked: trailsift.parked() }
@@ -189,4 +216,36 @@ async fn memory_holds_while_a_bomb_is_found_out_and_its_neighbours_are_delivered
     assert_eq!((&parked["reason"], &parked["key"]), (&"too_large".into(), &key.into()));
     let expected = all_selected(&files[1..]);
     assert!(expected.iter().all(|event| done.events.binary_search(event).is_ok()));
+}
+
+#[tokio::test]
+#[ignore = "needs LocalStack: cargo xtask test"]
+async fn memory_holds_while_every_worker_writes_many_events_in_three_formats() {
+    const FORMATS: [&str; 3] = ["envelope", "ocsf", "ecs"];
+    let parts = Parts::make();
+    // More events in each file than a worker holds, before any format.
+    let filler = [&parts.monotonous];
+    let files: Vec<_> =
+        (1..=20).map(|seed| parts.file_with(2000, 3000 + seed, 1, &filler)).collect();
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().display();
+    let formatted = FORMATS.map(|format| {
+        format!(
+            "[sink.{format}]\ntype = \"file\"\npath = \"{path}/{format}.jsonl\"\n\
+             format = \"{format}\"\nrotate = {{}}\n"
+        )
+    });
+    let sections = file_sink(&path.to_string())
+        .replace("[\"events\"]", "[\"events\", \"envelope\", \"ocsf\", \"ecs\"]")
+        + &formatted.concat();
+    let done = read_all_to(folder.path(), &sections, "memory-formats", 64, 16, "", &files).await;
+    println!("three formats: {} MiB at most", done.peak / MIB);
+    let expected = all_selected(&files);
+    assert!(files.iter().all(|file| file.selected.concat().len() as u64 > MIB));
+    assert!(done.events == expected, "{} events of {}", done.events.len(), expected.len());
+    for format in FORMATS {
+        let written = std::fs::read(folder.path().join(format!("{format}.jsonl"))).expect("events");
+        let lines = written.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).count();
+        assert_eq!(lines, expected.len(), "{format}");
+    }
 }

@@ -12,15 +12,15 @@ use trailsift_ledger::{LedgerSettings, SqliteLedger};
 use trailsift_pipeline::{
     Account, AllowedBucket, AllowedKeys, Budget, Outlet, PipelineMetrics, Quarantine, Settings,
 };
-use trailsift_route::{Formatter, Routes};
+use trailsift_route::{Format, Formatter, Routes};
 use trailsift_sinks::{
     BatchSettings, Decoration, FileSettings, FileSink, HeaderText, HttpSettings, HttpSink,
     RetrySettings, SecretSource, SinkMetrics, StdoutSink, decorate,
 };
 
 use crate::config::{
-    self, AllowedAccounts, ByteSize, Compression, Config, FileConfig, HeaderValue, HttpConfig,
-    SinkConfig, SinkKind,
+    self, AllowedAccounts, BodyShape, ByteSize, Compression, Config, FileConfig, HeaderValue,
+    HttpConfig, SinkConfig, SinkKind,
 };
 
 /// The quarantine's file in its folder; rotated ones lie beside it.
@@ -88,7 +88,7 @@ fn bare_sink(name: &str, sink: &SinkConfig) -> anyhow::Result<(Arc<dyn Sink>, Op
         }
         SinkKind::File(file) => (Arc::new(FileSink::new(name, file_settings(file))?), None),
         SinkKind::Http(http) => {
-            let settings = http_settings(http);
+            let settings = http_settings(http, media_type(sink, http));
             let timeout = settings.longest_write() + MARGIN;
             (Arc::new(HttpSink::new(name, settings)?), Some(timeout))
         }
@@ -104,16 +104,32 @@ fn file_settings(file: &FileConfig) -> FileSettings {
     }
 }
 
-fn http_settings(http: &HttpConfig) -> HttpSettings {
+/// The media type that the sink's format has in such a body, where it has one of its own: the JSON
+/// batch of CloudEvents, or one event alone, which is what most of their receivers take.
+fn media_type(sink: &SinkConfig, http: &HttpConfig) -> Option<&'static str> {
+    match (sink.format, http.body, sink.batch.events) {
+        (Format::CloudEvents, BodyShape::JsonArray, _) => {
+            Some("application/cloudevents-batch+json")
+        }
+        (Format::CloudEvents, BodyShape::Ndjson, 1) => Some("application/cloudevents+json"),
+        _ => None,
+    }
+}
+
+/// Headers of the configuration stand above the `media_type`.
+fn http_settings(http: &HttpConfig, media_type: Option<&str>) -> HttpSettings {
     let secret = |source| HeaderText::Secret { prefix: String::new(), source };
     let text = |value: &HeaderValue| match value {
         HeaderValue::Plain(text) => HeaderText::Plain(text.clone()),
         HeaderValue::Env(name) => secret(SecretSource::Env(name.clone())),
         HeaderValue::File(path) => secret(SecretSource::File(path.clone())),
     };
+    let mut headers = BTreeMap::new();
+    headers.extend(media_type.map(|it| ("content-type".into(), HeaderText::Plain(it.into()))));
+    headers.extend(http.headers.iter().map(|(name, value)| (name.clone(), text(value))));
     HttpSettings {
         body: http.body,
-        headers: http.headers.iter().map(|(name, value)| (name.clone(), text(value))).collect(),
+        headers: headers.into_iter().collect(),
         gzip: http.compression == Compression::Gzip,
         connect_timeout: http.connect_timeout,
         timeout: http.timeout,
@@ -275,4 +291,55 @@ fn bucket(bucket: &config::AllowedBucket) -> AllowedBucket {
 
 fn bytes(size: ByteSize) -> usize {
     usize::try_from(size.bytes()).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BATCH: &str = "application/cloudevents-batch+json";
+
+    /// The `Content-Type` that the wiring names, if any, for this `[sink.siem]`.
+    fn content_type(sink: &str) -> Option<String> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("c.toml");
+        let text = format!(
+            "[account]\nid = \"111122223333\"\nregion = \"us-east-1\"\n\
+             queue_url = \"https://sqs.us-east-1.amazonaws.com/111122223333/trail\"\n\
+             buckets = [{{ name = \"org-trail\" }}]\n\
+             [[route]]\nname = \"r\"\nsinks = [\"siem\"]\n\
+             selector = [{{ eventSource = {{ exists = true }} }}]\n\
+             [sink.siem]\ntype = \"http\"\nurl = \"https://collector.example.com/\"\n{sink}"
+        );
+        std::fs::write(&path, text).expect("written");
+        let config = config::load(&path).expect("valid").config;
+        let sink = &config.sinks["siem"];
+        let SinkKind::Http(http) = &sink.kind else { panic!("an http sink") };
+        let headers = http_settings(http, media_type(sink, http)).headers;
+        let named = headers.into_iter().find(|(name, _)| name == "content-type");
+        named.map(|(_, value)| match value {
+            HeaderText::Plain(text) => text,
+            HeaderText::Secret { .. } => panic!("no secret"),
+        })
+    }
+
+    #[test]
+    fn cloud_events_travel_under_their_own_media_types() {
+        for (sink, expected) in [
+            ("format = \"cloudevents\"\nbody = \"json_array\"\n", Some(BATCH)),
+            (
+                "format = \"cloudevents\"\nbatch = { events = 1 }\n",
+                Some("application/cloudevents+json"),
+            ),
+            ("format = \"cloudevents\"\n", None),
+            ("format = \"envelope\"\nbody = \"json_array\"\nbatch = { events = 1 }\n", None),
+            (
+                "format = \"cloudevents\"\nbody = \"json_array\"\n\
+                 headers = { Content-Type = \"application/json\" }\n",
+                Some("application/json"),
+            ),
+        ] {
+            assert_eq!(content_type(sink).as_deref(), expected, "{sink}");
+        }
+    }
 }
