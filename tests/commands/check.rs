@@ -14,8 +14,8 @@ fn a_good_configuration_is_summed_up() {
     let out = text(&output.stdout);
     assert!(out.contains("account     demo (123456789012, us-east-1): trailsift-trail"), "{out}");
     assert!(out.contains("route       codeguru-reviewer → stdout"), "{out}");
-    let cost = "\n    cost      searches for \"codeguru-reviewer.amazonaws.com\" (rare): what holds \
-                none is skipped at full speed\n";
+    let cost = "\n    cost      searches for \"codeguru-reviewer.amazonaws.com\" (rare): other \
+                records are skipped at full speed\n";
     assert!(out.contains(cost), "{out}");
     assert!(out.contains("ledger      in /var/lib/trailsift/ledger, for 14d"), "{out}");
 }

@@ -34,8 +34,8 @@ pub(crate) fn of_route(route: &RouteSpec) -> String {
         more => format!(" and {more} more"),
     };
     let meaning = match costs.iter().map(|cost| cost.share).max() {
-        None | Some(Share::Rare) => "(rare): what holds none is skipped at full speed",
-        Some(Share::Some) => "(in up to a quarter of the records): the others are skipped",
+        None | Some(Share::Rare) => "(rare): other records are skipped at full speed",
+        Some(Share::Some) => "(in up to a quarter of the records): other records are skipped",
         Some(Share::Many | Share::All) => {
             "(in many records, all of which are read): something rarer costs less"
         }
@@ -97,8 +97,8 @@ mod tests {
     fn a_route_says_what_is_searched_for_and_what_that_means() {
         assert_eq!(
             of_route(&RouteSpec::codeguru_reviewer()),
-            "searches for \"codeguru-reviewer.amazonaws.com\" (rare): what holds none is skipped at \
-              full speed"
+            "searches for \"codeguru-reviewer.amazonaws.com\" (rare): other records are skipped at full \
+             speed"
         );
         assert_eq!(
             of(vec![equals("eventSource", &["s3.amazonaws.com"])]),
@@ -107,13 +107,14 @@ mod tests {
         );
         assert_eq!(
             of(vec![one("errorCode", Condition::Exists(true))]),
-            "searches for \"errorCode\" (in up to a quarter of the records): the others are skipped"
+            "searches for \"errorCode\" (in up to a quarter of the records): other records are \
+             skipped"
         );
         let names = ["AaaaAaaa", "BbbbBbbb", "CcccCccc", "DdddDddd", "EeeeEeee", "FfffFfff"];
         assert_eq!(
             of(vec![equals("eventName", &names), equals("eventName", &names[..2])]),
             "searches for \"AaaaAaaa\", \"BbbbBbbb\", \"CcccCccc\", \"DdddDddd\" and 2 more (rare): \
-              what holds none is skipped at full speed"
+              other records are skipped at full speed"
         );
     }
 

@@ -101,8 +101,62 @@ fn selects(selector: &SelectorSpec, record: &str) -> bool {
     !routes.select(record.as_bytes()).expect("a record").is_empty()
 }
 
+fn a_strange_text() -> impl Strategy<Value = String> {
+    let known = prop::sample::select(
+        &[
+            "",
+            ".",
+            "actor",
+            "actor.",
+            "actor.kind",
+            "eventSource",
+            "userIdentity.sessionContext.",
+            "codeguru-reviewer.amazonaws.com",
+            "ü",
+            "\u{202e}",
+            "\u{7}",
+            "*",
+            "10.0.0.0/8",
+            "1.8",
+        ][..],
+    );
+    let part = prop_oneof![known.prop_map(str::to_owned), "\\PC{0,8}", "[a-zA-Z.*:/-]{0,12}"];
+    prop::collection::vec(part, 1..3).prop_map(|parts| parts.concat())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1024))]
+
+    /// Whatever a configuration says: an answer that a terminal can show.
+    #[test]
+    fn no_selector_makes_the_judges_panic(
+        paths in prop::collection::vec(a_strange_text(), 1..3),
+        text in a_strange_text(),
+    ) {
+        let values = || vec![Value::String(text.clone())];
+        let texts = || vec![text.clone()];
+        let conditions = vec![
+            Condition::Equals(values()),
+            Condition::NotEquals(values()),
+            Condition::StartsWith(texts()),
+            Condition::NotStartsWith(texts()),
+            Condition::EndsWith(texts()),
+            Condition::NotEndsWith(texts()),
+            Condition::Cidr(Vec::new()),
+            Condition::Exists(false),
+        ];
+        for condition in conditions {
+            let one = |path: &String| field(path, vec![condition.clone()]);
+            let selectors = vec![selector(paths.iter().map(one).collect()); 2];
+            let spec = RouteSpec { name: text.clone(), selectors };
+            let warnings = Routes::warnings(std::slice::from_ref(&spec));
+            let errors = Routes::compile(std::slice::from_ref(&spec)).err().unwrap_or_default();
+            let shown = warnings.iter().map(ToString::to_string);
+            for text in shown.chain(errors.iter().map(ToString::to_string)) {
+                prop_assert!(!text.chars().any(char::is_control), "{:?}", text);
+            }
+        }
+    }
 
     /// A contradiction is one: nothing is selected, however many records are tried.
     #[test]
