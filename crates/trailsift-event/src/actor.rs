@@ -5,7 +5,7 @@ mod identity;
 use std::borrow::Cow;
 
 use crate::json::Json;
-use identity::Identity;
+pub use identity::Identity;
 
 /// Who did it, and with which kind of credentials. What the record does not say is `None`.
 ///

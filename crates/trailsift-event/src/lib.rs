@@ -8,7 +8,7 @@ mod reviewer;
 mod sentence;
 pub mod text;
 
-pub use actor::{Actor, ActorKind, ActorValue, Credentials};
+pub use actor::{Actor, ActorKind, ActorValue, Credentials, Identity};
 pub use event::{Event, Outcome};
 pub use json::{Elements, Json, Kind, Members};
 pub use operation::{Activity, Operation, Resource};

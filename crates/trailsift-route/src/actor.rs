@@ -1,12 +1,12 @@
 //! `actor.kind` and its siblings: paths that are in no record, but derived from its `userIdentity`.
 
-use trailsift_event::{Actor, ActorKind, ActorValue, Credentials, Json};
+use trailsift_event::{Actor, ActorKind, ActorValue, Credentials, Identity, Json};
 
 use crate::asked::{Asked, Value};
 use crate::bits::Bits;
 
-/// The member of a record that an actor is derived from.
-pub(crate) const IDENTITY: &str = "userIdentity";
+/// What a record has at each of [`Actor::PATHS`].
+pub(crate) type Values<'r> = [Option<Json<'r>>; Actor::PATHS.len()];
 
 /// The field of the actor that a path names, as [`Actor::FIELDS`] has it. No record has a member
 /// `actor` of its own.
@@ -15,16 +15,14 @@ pub(crate) fn field(path: &str) -> Option<&'static str> {
     Actor::FIELDS.iter().find(|field| **field == wanted).copied()
 }
 
-/// Notes what the actor behind this `userIdentity` is of what is asked of its fields.
-pub(crate) fn note(asked: &[(&str, Asked)], identity: Option<&[u8]>, found: &mut Bits) {
-    // Without one it is the actor of `null`: its kind is unknown.
-    let actor = identity.map(|json| Actor::of(Json::new(json))).unwrap_or_default();
+/// Notes what the actor behind these values is of what is asked of its fields.
+pub(crate) fn note(asked: &[(&str, Asked)], values: &Values<'_>, found: &mut Bits) {
+    let identity = Identity::of_values(values);
     for (field, asked) in asked {
-        match actor.field(field) {
-            Some(ActorValue::Text(text)) => asked.note(&Value::Text(text.as_bytes()), found),
-            Some(ActorValue::Flag(flag)) => asked.note(&Value::Bool(flag), found),
-            None => {}
-        }
+        identity.field(field, |value| match value {
+            ActorValue::Text(text) => asked.note(&Value::Text(text.as_bytes()), found),
+            ActorValue::Flag(flag) => asked.note(&Value::Bool(flag), found),
+        });
     }
 }
 

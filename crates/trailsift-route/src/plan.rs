@@ -20,8 +20,6 @@ pub(crate) struct Plan {
     pub(crate) nodes: Vec<Node>,
     /// How many things can be found. A reader notes one bit for each.
     pub(crate) finds: usize,
-    /// The node of `userIdentity`, if anything is asked of the actor behind it.
-    pub(crate) identity: Option<usize>,
     /// What is asked of the actor's fields, and not of the record itself.
     actor: Vec<(&'static str, Asked)>,
     selectors: Vec<Selector>,
@@ -37,6 +35,18 @@ pub(crate) struct Node {
     pub(crate) asked: Asked,
     /// Whether this is the record's own `eventSource`.
     pub(crate) is_event_source: bool,
+    /// If an actor is derived from the value.
+    pub(crate) of_actor: Option<OfActor>,
+}
+
+/// Which of the values this is that an actor is derived from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OfActor {
+    /// Its place in [`Actor::PATHS`].
+    pub(crate) number: usize,
+    /// How many objects it lies in. If in more containers, there are arrays among them: then it is not
+    /// where it belongs, and no actor sees it.
+    pub(crate) depth: usize,
 }
 
 /// Holds if each of the parts does.
@@ -77,16 +87,18 @@ impl Plan {
                 selectors.extend(Selector::new(route, &tests, &of_actor));
             }
         }
-        let identity = (!draft.actor.is_empty()).then(|| {
-            // A name that decides who the actor is must not be there twice, like any other that
+        if !draft.actor.is_empty() {
+            // So a name that decides who the actor is must not be there twice, like any other that
             // decides.
-            Actor::PATHS.iter().for_each(|path| _ = draft.node(path));
-            draft.node(actor::IDENTITY)
-        });
+            for (number, path) in Actor::PATHS.iter().enumerate() {
+                let node = draft.node(path);
+                let depth = path.split('.').count();
+                draft.nodes[node].of_actor = Some(OfActor { number, depth });
+            }
+        }
         Self {
             nodes: draft.nodes.into_iter().map(DraftNode::build).collect(),
             finds: draft.finds,
-            identity,
             actor: draft.actor.into_iter().map(|(name, it)| (name, Asked::new(it))).collect(),
             selectors,
         }
@@ -94,7 +106,7 @@ impl Plan {
 
     /// The routes that want the record that was read.
     pub(crate) fn decide(&self, read: Read<'_>) -> RouteSet {
-        let Read { mut found, identity } = read;
+        let Read { mut found, of_actor } = read;
         let mut is_derived = false;
         let mut wanted_by = RouteSet::EMPTY;
         for selector in &self.selectors {
@@ -103,7 +115,7 @@ impl Plan {
             }
             if !selector.of_actor.is_empty() {
                 if !is_derived {
-                    actor::note(&self.actor, identity, &mut found);
+                    actor::note(&self.actor, &of_actor, &mut found);
                     is_derived = true;
                 }
                 if !hold(&selector.of_actor, &found) {
@@ -169,6 +181,7 @@ impl Default for Draft {
 struct DraftNode {
     name: String,
     is_event_source: bool,
+    of_actor: Option<OfActor>,
     children: Vec<(String, usize)>,
     finds: Vec<(Find, usize)>,
 }
@@ -225,11 +238,11 @@ fn test(finds: &mut Vec<(Find, usize)>, next: &mut usize, condition: &Condition)
 
 impl DraftNode {
     fn build(self) -> Node {
-        let Self { name, is_event_source, children, finds } = self;
+        let Self { name, is_event_source, of_actor, children, finds } = self;
         let children_count = children.len();
         let children = children.into_iter().enumerate();
         let children = children.map(|(number, (name, place))| (name.into_bytes(), (number, place)));
         let children = Table::new(children);
-        Node { name, children, children_count, asked: Asked::new(finds), is_event_source }
+        Node { name, children, children_count, asked: Asked::new(finds), is_event_source, of_actor }
     }
 }

@@ -9,9 +9,11 @@ use std::borrow::Cow;
 
 use trailsift_core::{Reason, RecordFault};
 
+use crate::actor::Values;
 use crate::asked::Value;
 use crate::bits::Bits;
 use crate::plan::{EVENT_SOURCE, Plan};
+use trailsift_event::Json;
 use trailsift_event::text::{plain_len, unescape};
 
 /// How deeply a record may be nested, its own braces counted: deeper ones are a fault. CloudTrail's
@@ -22,8 +24,8 @@ pub const MAX_DEPTH: usize = 512;
 pub(crate) struct Read<'r> {
     /// The finds of the plan, but for those that are derived.
     pub(crate) found: Bits,
-    /// The value of `userIdentity` as it stands, if the plan asks for the actor behind it.
-    pub(crate) identity: Option<&'r [u8]>,
+    /// What the actor is derived from, if the plan asks for one.
+    pub(crate) of_actor: Values<'r>,
 }
 
 /// Reads one record.
@@ -36,8 +38,7 @@ pub(crate) struct Reader<'r> {
     /// does not recurse.
     objects: [u64; MAX_DEPTH / 64],
     found: Bits,
-    /// The value of `userIdentity`, once it was read and if the plan asks for it.
-    identity: Option<&'r [u8]>,
+    of_actor: Values<'r>,
     /// Whether the string that was read last holds an escape.
     was_escaped: bool,
     fault: Option<RecordFault>,
@@ -61,13 +62,13 @@ impl<'r> Reader<'r> {
             depth: 0,
             objects: [0; MAX_DEPTH / 64],
             found: Bits::new(plan.finds),
-            identity: None,
+            of_actor: Values::default(),
             was_escaped: false,
             fault: None,
         };
         let end = reader.record();
         match (end, reader.fault) {
-            (Ok(()), None) => Ok(Read { found: reader.found, identity: reader.identity }),
+            (Ok(()), None) => Ok(Read { found: reader.found, of_actor: reader.of_actor }),
             (_, fault) => Err(fault.unwrap_or_else(|| unreachable!("whoever stops says why"))),
         }
     }
@@ -106,8 +107,11 @@ impl<'r> Reader<'r> {
                     }
                     let start = self.at;
                     self.value(*child)?;
-                    if plan.identity == Some(*child) {
-                        self.identity = Some(&self.bytes[start..self.at]);
+                    if let Some(of_actor) = plan.nodes[*child].of_actor
+                        && of_actor.depth == self.depth
+                    {
+                        self.of_actor[of_actor.number] =
+                            Some(Json::new(&self.bytes[start..self.at]));
                     }
                 }
                 None => self.skip()?,

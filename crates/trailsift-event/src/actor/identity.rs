@@ -5,10 +5,11 @@
 
 use std::borrow::Cow;
 
-use super::{ActorKind, Credentials};
+use super::{ActorKind, ActorValue, Credentials};
 use crate::json::{Json, Kind};
 
-/// The fields that [`Identity::read`] looks at, from the record's top.
+/// The fields that [`Identity::read`] looks at, from the record's top, in the order in which
+/// [`Identity::of_values`] takes them.
 pub(super) const PATHS: &[&str] = &[
     "userIdentity.type",
     "userIdentity.userName",
@@ -37,9 +38,9 @@ const SIGN_IN: &str = "signin.amazonaws.com";
 /// What AWS writes in place of a name that nobody has: it may be a password in the wrong field.
 const HIDDEN: &str = "HIDDEN_DUE_TO_SECURITY_REASONS";
 
-/// `userIdentity`, read once.
-#[derive(Default)]
-pub(super) struct Identity<'r> {
+/// `userIdentity`, read once, of which each field of the [`Actor`](super::Actor) can be had by itself.
+#[derive(Debug, Default)]
+pub struct Identity<'r> {
     kind: Option<Json<'r>>,
     user_name: Option<Json<'r>>,
     principal_id: Option<Json<'r>>,
@@ -55,17 +56,17 @@ pub(super) struct Identity<'r> {
 }
 
 /// `sessionContext`.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Session<'r> {
     assumed_root: Option<Json<'r>>,
     source_identity: Option<Json<'r>>,
-    attributes: Option<Json<'r>>,
+    mfa: Option<Json<'r>>,
     issuer: Option<Json<'r>>,
-    web_identity: Option<Json<'r>>,
+    web_identity_provider: Option<Json<'r>>,
 }
 
 /// `sessionContext.sessionIssuer`: whose credentials the session was had for.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Issuer<'r> {
     kind: Option<Json<'r>>,
     user_name: Option<Json<'r>>,
@@ -95,6 +96,80 @@ impl<'r> Identity<'r> {
         found.session = found.session_context.map(Session::read).unwrap_or_default();
         found.issuer = found.session.issuer.map(Issuer::read).unwrap_or_default();
         found
+    }
+
+    /// What was found at each of [`Actor::PATHS`](super::Actor::PATHS), in their order, by a reader that
+    /// passed over them anyway: the same as from the whole. Arrays on the way hold nothing, and no
+    /// name is there twice.
+    pub fn of_values(values: &[Option<Json<'r>>; PATHS.len()]) -> Self {
+        let [
+            kind,
+            user_name,
+            principal_id,
+            arn,
+            account_id,
+            access_key_id,
+            invoked_by,
+            credential_id,
+            on_behalf_of,
+            _,
+            session_context,
+            assumed_root,
+            source_identity,
+            mfa,
+            issuer_kind,
+            issuer_name,
+            issuer_arn,
+            issuer_account_id,
+            web_identity_provider,
+        ] = *values;
+        let issuer = Issuer {
+            kind: issuer_kind,
+            user_name: issuer_name,
+            arn: issuer_arn,
+            account_id: issuer_account_id,
+        };
+        let session =
+            Session { assumed_root, source_identity, mfa, issuer: None, web_identity_provider };
+        Self {
+            kind,
+            user_name,
+            principal_id,
+            arn,
+            account_id,
+            access_key_id,
+            invoked_by,
+            credential_id,
+            on_behalf_of,
+            session_context,
+            session,
+            issuer,
+        }
+    }
+
+    /// Hands over the field of this name, as [`Actor::field`](super::Actor::field) has it; hands over
+    /// nothing if there is none.
+    pub fn field(&self, name: &str, take: impl FnOnce(ActorValue<'_>)) {
+        let text = match name {
+            "kind" => return take(ActorValue::Text(self.kind().as_str())),
+            "credentials" => return take(ActorValue::Text(self.credentials().as_str())),
+            "mfa" => {
+                if let Some(mfa) = self.mfa() {
+                    take(ActorValue::Flag(mfa));
+                }
+                return;
+            }
+            "name" => self.name(),
+            "arn" => self.arn(),
+            "account_id" => self.account_id(),
+            "session_name" => self.session_name(),
+            "invoked_by" => self.invoked_by(),
+            "source_identity" => self.source_identity(),
+            _ => None,
+        };
+        if let Some(text) = text {
+            take(ActorValue::Text(&text));
+        }
     }
 
     /// Who is behind the call: a service that makes it, else root, else what the type says.
@@ -196,7 +271,7 @@ impl<'r> Identity<'r> {
     }
 
     pub(super) fn mfa(&self) -> Option<bool> {
-        flag(self.session.attributes?.get("mfaAuthenticated"))
+        flag(self.session.mfa)
     }
 
     pub(super) fn session_name(&self) -> Option<Cow<'r, str>> {
@@ -217,7 +292,7 @@ impl<'r> Identity<'r> {
 
     /// An empty `webIdFederationData` is in many records of sessions that no token was given for.
     pub(super) fn web_identity_provider(&self) -> Option<Cow<'r, str>> {
-        self.session.web_identity?.text_at(&["federatedProvider"])
+        text(self.session.web_identity_provider)
     }
 }
 
@@ -228,9 +303,11 @@ impl<'r> Session<'r> {
             match name.as_ref() {
                 "assumedRoot" => found.assumed_root = Some(value),
                 "sourceIdentity" => found.source_identity = Some(value),
-                "attributes" => found.attributes = Some(value),
+                "attributes" => found.mfa = value.get("mfaAuthenticated"),
                 "sessionIssuer" => found.issuer = Some(value),
-                "webIdFederationData" => found.web_identity = Some(value),
+                "webIdFederationData" => {
+                    found.web_identity_provider = value.get("federatedProvider");
+                }
                 _ => {}
             }
         }

@@ -50,12 +50,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     );
 
     let panel = panel::twenty();
+    let actors = panel::twenty_of_actors();
     let crowd = panel::sixty_four();
     for (name, specs) in [
         ("1 route, by eventSource", &[RouteSpec::codeguru_reviewer()][..]),
         ("1 route without literals", &[panel::writes()][..]),
         ("19 routes, each with literals", &panel[..19]),
         ("20 routes on various fields", &panel[..]),
+        ("1 route by actor and network", &[panel::people_outside()][..]),
+        ("19 routes, some by actor", &actors[..19]),
+        ("20 routes, some by actor", &actors[..]),
         ("64 routes on various fields", &crowd[..]),
     ] {
         if std::env::args().nth(1).is_some_and(|part| !name.contains(&part)) {

@@ -1,7 +1,9 @@
 //! The routes to measure with: what a security team asks of its trail.
 
-use trailsift_route::Condition::{EndsWith, Equals, Exists, NotEquals, NotStartsWith, StartsWith};
-use trailsift_route::{Condition, FieldSpec, RouteSpec, SelectorSpec, Value};
+use trailsift_route::Condition::{
+    Cidr, EndsWith, Equals, Exists, NotCidr, NotEquals, NotStartsWith, StartsWith,
+};
+use trailsift_route::{Condition, FieldSpec, IpNet, RouteSpec, SelectorSpec, Value};
 
 /// One selector of a route: its fields.
 type Fields<'f> = &'f [(&'f str, Condition)];
@@ -23,6 +25,10 @@ fn texts(texts: &[&str]) -> Vec<String> {
 
 fn strings(list: &[&str]) -> Vec<Value> {
     texts(list).into_iter().map(Value::String).collect()
+}
+
+fn networks(list: &[&str]) -> Vec<IpNet> {
+    list.iter().filter_map(|network| network.parse().ok()).collect()
 }
 
 /// A question that no literal answers: every record must be read.
@@ -103,6 +109,37 @@ pub(crate) fn twenty() -> Vec<RouteSpec> {
         route("other-region", &[&[("awsRegion", Equals(strings(&["ap-east-1", "me-south-1"])))]]),
     ];
     routes.push(writes());
+    routes
+}
+
+/// What people do from elsewhere: of every record it is asked who is behind it.
+pub(crate) fn people_outside() -> RouteSpec {
+    let inside = networks(&["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "2001:db8::/32"]);
+    let no_person = NotEquals(strings(&["aws_service", "aws_account", "unknown"]));
+    route("people", &[&[("sourceIPAddress", NotCidr(inside)), ("actor.kind", no_person)]])
+}
+
+/// The twenty, of which some ask for networks and for actors instead: all but the last have literals.
+pub(crate) fn twenty_of_actors() -> Vec<RouteSpec> {
+    let kind = |kinds: &[&str]| ("actor.kind", Equals(strings(kinds)));
+    let mut routes = twenty();
+    routes.truncate(12);
+    routes.extend([
+        route("actor-root", &[&[kind(&["root"])]]),
+        route("federated", &[&[kind(&["saml_user", "web_identity_user", "federated_user"])]]),
+        route("alice", &[&[("actor.name", Equals(strings(&["alice"])))]]),
+        route("session", &[&[("actor.session_name", EndsWith(texts(&["@example.org"])))]]),
+        route("behalf", &[&[("actor.invoked_by", Equals(strings(&["codebuild.amazonaws.com"])))]]),
+        route("office", &[&[("sourceIPAddress", Cidr(networks(&["203.0.113.0/24"])))]]),
+        route(
+            "keys-outside",
+            &[&[
+                ("actor.credentials", Equals(strings(&["long_term"]))),
+                ("sourceIPAddress", NotCidr(networks(&["10.0.0.0/8", "203.0.113.0/24"]))),
+            ]],
+        ),
+        people_outside(),
+    ]);
     routes
 }
 
