@@ -3,6 +3,7 @@ use std::path::Path;
 
 use proptest::prelude::*;
 use tempfile::TempDir;
+use trailsift_route::Format;
 
 use super::*;
 
@@ -304,6 +305,22 @@ fn files_of_several_members_are_rejected_unless_the_service_says_otherwise() {
     let wrong = findings_of(&format!("{ACCOUNT}[service]\nmulti_member = \"allow\"\n"));
     let expected = "must be \"reject\" or \"flag\" or \"accept\"";
     assert!(wrong.len() == 1 && wrong[0].contains(expected), "{wrong:?}");
+}
+
+#[test]
+fn every_format_is_taken_by_its_name_and_printed() {
+    assert_eq!(config_of(ACCOUNT).sinks["stdout"].format, Format::Raw);
+    for format in Format::ALL {
+        let text = format!(
+            "{ACCOUNT}[[route]]\nname = \"r\"\nsinks = [\"s\"]\n\
+             selector = [{{ eventSource = {{ exists = true }} }}]\n\
+             [sink.s]\ntype = \"stdout\"\nformat = \"{}\"\n",
+            format.name()
+        );
+        let config = config_of(&text);
+        assert_eq!(config.sinks["s"].format, format);
+        assert_eq!(config_of(&config.to_string()), config);
+    }
 }
 
 #[test]
