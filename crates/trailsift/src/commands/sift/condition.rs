@@ -1,6 +1,8 @@
 //! A condition of `--where`, in words that selectors know.
 
-use trailsift_route::{Condition, FieldSpec, IpNet, RouteSpec, Routes, SelectorSpec, Value};
+use trailsift_route::{
+    Condition, FieldSpec, RouteSpec, Routes, SelectorSpec, Value, parse_network,
+};
 
 /// The field whose value may be a network: elsewhere `10.0.0.0/8` is text, as in the rules of a
 /// security group.
@@ -29,6 +31,9 @@ pub(super) fn parse(text: &str) -> Result<FieldSpec, Vec<String>> {
         return Err(wrong("there is no such operator", remedy));
     }
     let candidates = match Pattern::of(value) {
+        Ok(Pattern::Exactly(text)) if is_network(path, &text) && parse_network(&text).is_none() => {
+            return Err(wrong("that is no network", "write it as 10.0.0.0/8 or 2001:db8::/32"));
+        }
         Ok(pattern) => pattern.conditions(path, is_wanted),
         Err((problem, remedy)) => return Err(wrong(problem, remedy)),
     };
@@ -67,6 +72,11 @@ pub(super) fn judged(field: &FieldSpec) -> Result<Problems, Problems> {
         }
         Err(errors) => Err(errors.into_iter().map(|it| (it.problem, it.remedy)).collect()),
     }
+}
+
+/// Whether the value is meant as a network: no address holds a slash.
+fn is_network(path: &str, text: &str) -> bool {
+    path == ADDRESS && text.contains('/')
 }
 
 /// What stands behind the `=`.
@@ -127,7 +137,7 @@ impl Pattern {
             Self::End(text) => return one(Condition::EndsWith, Condition::NotEndsWith, text),
             Self::Exactly(text) => text,
         };
-        if let Some(network) = text.parse::<IpNet>().ok().filter(|_| path == ADDRESS) {
+        if let Some(network) = parse_network(&text).filter(|_| is_network(path, &text)) {
             let condition = if is_wanted { Condition::Cidr } else { Condition::NotCidr };
             return vec![condition(vec![network])];
         }

@@ -81,6 +81,8 @@ fn what_is_no_condition_is_named_with_a_remedy() {
         ("eventName==x", "no such operator; write `=` or `!=`"),
         ("eventName=~x", "no such operator"),
         ("eventTime>=2026", "no such operator"),
+        ("sourceIPAddress=010.0.0.0/8", "no network; write it as 10.0.0.0/8"),
+        ("sourceIPAddress!=10.0.0.0/33", "no network"),
         ("eventName!!=x", "no such operator"),
         ("eventName=", "to select events without the field, write PATH!=*"),
         ("eventName!=", "to select events without the field, write PATH!=*"),
