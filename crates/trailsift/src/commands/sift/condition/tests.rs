@@ -13,7 +13,7 @@ fn texts(values: &[&str]) -> Vec<Value> {
 #[test]
 fn conditions_say_what_they_look_like() {
     let some = |text: &str| vec![text.to_owned()];
-    let network = |text: &str| vec![text.parse::<IpNet>().expect("a network")];
+    let network = |text: &str| vec![parse_network(text).expect("a network")];
     let either = |value: Value, text: &str| vec![value, Value::String(text.into())];
     for (text, path, expected) in [
         ("eventName=ListX", "eventName", Condition::Equals(texts(&["ListX"]))),
