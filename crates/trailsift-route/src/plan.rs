@@ -3,10 +3,9 @@
 use trailsift_core::RouteSet;
 use trailsift_event::Actor;
 
-use crate::actor;
+use crate::actor::{self, Values};
 use crate::asked::{Asked, Find};
 use crate::bits::Bits;
-use crate::reader::Read;
 use crate::spec::{Condition, RouteSpec};
 use crate::table::Table;
 
@@ -29,12 +28,20 @@ pub(crate) struct Plan {
 #[derive(Clone, Debug)]
 pub(crate) struct Node {
     pub(crate) name: String,
-    /// By name: a number among the children, and the child's place in [`Plan::nodes`].
-    pub(crate) children: Table<(usize, usize)>,
+    pub(crate) children: Table<Child>,
     pub(crate) children_count: usize,
     pub(crate) asked: Asked,
     /// Whether this is the record's own `eventSource`.
     pub(crate) is_event_source: bool,
+}
+
+/// A name in an object.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Child {
+    /// Its number among the children.
+    pub(crate) number: usize,
+    /// Its place in [`Plan::nodes`].
+    pub(crate) node: usize,
     /// If an actor is derived from the value.
     pub(crate) of_actor: Option<OfActor>,
 }
@@ -96,17 +103,17 @@ impl Plan {
                 draft.nodes[node].of_actor = Some(OfActor { number, depth });
             }
         }
+        let of_actor: Vec<_> = draft.nodes.iter().map(|node| node.of_actor).collect();
         Self {
-            nodes: draft.nodes.into_iter().map(DraftNode::build).collect(),
+            nodes: draft.nodes.into_iter().map(|node| node.build(&of_actor)).collect(),
             finds: draft.finds,
             actor: draft.actor.into_iter().map(|(name, it)| (name, Asked::new(it))).collect(),
             selectors,
         }
     }
 
-    /// The routes that want the record that was read.
-    pub(crate) fn decide(&self, read: Read<'_>) -> RouteSet {
-        let Read { mut found, of_actor } = read;
+    /// The routes that want a record in which these finds were made and these values passed over.
+    pub(crate) fn decide(&self, mut found: Bits, of_actor: &Values<'_>) -> RouteSet {
         let mut is_derived = false;
         let mut wanted_by = RouteSet::EMPTY;
         for selector in &self.selectors {
@@ -115,7 +122,7 @@ impl Plan {
             }
             if !selector.of_actor.is_empty() {
                 if !is_derived {
-                    actor::note(&self.actor, &of_actor, &mut found);
+                    actor::note(&self.actor, of_actor, &mut found);
                     is_derived = true;
                 }
                 if !hold(&selector.of_actor, &found) {
@@ -237,12 +244,14 @@ fn test(finds: &mut Vec<(Find, usize)>, next: &mut usize, condition: &Condition)
 }
 
 impl DraftNode {
-    fn build(self) -> Node {
-        let Self { name, is_event_source, of_actor, children, finds } = self;
+    /// The node, where `of_actor` says of each what an actor derives from it.
+    fn build(self, of_actor: &[Option<OfActor>]) -> Node {
+        let Self { name, is_event_source, children, finds, .. } = self;
         let children_count = children.len();
-        let children = children.into_iter().enumerate();
-        let children = children.map(|(number, (name, place))| (name.into_bytes(), (number, place)));
+        let children = children.into_iter().enumerate().map(|(number, (name, node))| {
+            (name.into_bytes(), Child { number, node, of_actor: of_actor[node] })
+        });
         let children = Table::new(children);
-        Node { name, children, children_count, asked: Asked::new(finds), is_event_source, of_actor }
+        Node { name, children, children_count, asked: Asked::new(finds), is_event_source }
     }
 }

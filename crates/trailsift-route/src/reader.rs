@@ -20,16 +20,8 @@ use trailsift_event::text::{plain_len, unescape};
 /// own stay below 30. It also bounds the recursion where arrays lie in a path.
 pub const MAX_DEPTH: usize = 512;
 
-/// What a record was found to hold.
-pub(crate) struct Read<'r> {
-    /// The finds of the plan, but for those that are derived.
-    pub(crate) found: Bits,
-    /// What the actor is derived from, if the plan asks for one.
-    pub(crate) of_actor: Values<'r>,
-}
-
 /// Reads one record.
-pub(crate) struct Reader<'r> {
+pub(crate) struct Reader<'r, 'v> {
     plan: &'r Plan,
     bytes: &'r [u8],
     at: usize,
@@ -38,7 +30,7 @@ pub(crate) struct Reader<'r> {
     /// does not recurse.
     objects: [u64; MAX_DEPTH / 64],
     found: Bits,
-    of_actor: Values<'r>,
+    of_actor: &'v mut Values<'r>,
     /// Whether the string that was read last holds an escape.
     was_escaped: bool,
     fault: Option<RecordFault>,
@@ -48,9 +40,14 @@ pub(crate) struct Reader<'r> {
 /// times a record be answered in registers.
 struct Stop;
 
-impl<'r> Reader<'r> {
-    /// What the record holds of what the plan asks for.
-    pub(crate) fn read(plan: &'r Plan, record: &'r [u8]) -> Result<Read<'r>, RecordFault> {
+impl<'r, 'v> Reader<'r, 'v> {
+    /// The finds of the plan that the record holds, but for those that are derived. Of what the actor
+    /// is derived from, the values are put into `of_actor` if the plan asks for one.
+    pub(crate) fn read(
+        plan: &'r Plan,
+        record: &'r [u8],
+        of_actor: &'v mut Values<'r>,
+    ) -> Result<Bits, RecordFault> {
         if let Err(error) = std::str::from_utf8(record) {
             let detail = format!("no UTF-8 at byte {} of the record", error.valid_up_to());
             return Err(RecordFault { reason: Reason::InvalidUtf8, detail });
@@ -62,13 +59,13 @@ impl<'r> Reader<'r> {
             depth: 0,
             objects: [0; MAX_DEPTH / 64],
             found: Bits::new(plan.finds),
-            of_actor: Values::default(),
+            of_actor,
             was_escaped: false,
             fault: None,
         };
         let end = reader.record();
         match (end, reader.fault) {
-            (Ok(()), None) => Ok(Read { found: reader.found, of_actor: reader.of_actor }),
+            (Ok(()), None) => Ok(reader.found),
             (_, fault) => Err(fault.unwrap_or_else(|| unreachable!("whoever stops says why"))),
         }
     }
@@ -101,17 +98,17 @@ impl<'r> Reader<'r> {
         loop {
             let name = self.name()?;
             match known.children.get(&self.said(name)) {
-                Some((number, child)) => {
-                    if !seen.insert(*number) {
-                        return Err(self.duplicate(&plan.nodes[*child].name));
+                Some(child) => {
+                    if !seen.insert(child.number) {
+                        return Err(self.duplicate(&plan.nodes[child.node].name));
                     }
                     let start = self.at;
-                    self.value(*child)?;
-                    if let Some(of_actor) = plan.nodes[*child].of_actor
+                    self.value(child.node)?;
+                    if let Some(of_actor) = child.of_actor
                         && of_actor.depth == self.depth
                     {
-                        self.of_actor[of_actor.number] =
-                            Some(Json::new(&self.bytes[start..self.at]));
+                        let value = Json::new(&self.bytes[start..self.at]);
+                        self.of_actor[of_actor.number] = Some(value);
                     }
                 }
                 None => self.skip()?,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use trailsift_core::{RecordFault, RouteSet, Selection};
 
+use crate::actor::Values;
 use crate::check::{self, RouteError};
 use crate::literals;
 use crate::plan::Plan;
@@ -85,7 +86,9 @@ impl Selection for Routes {
         if self.allowed.is_empty() {
             return Ok(RouteSet::EMPTY);
         }
-        Ok(self.plan.decide(Reader::read(&self.plan, record)?))
+        let mut of_actor = Values::default();
+        let found = Reader::read(&self.plan, record, &mut of_actor)?;
+        Ok(self.plan.decide(found, &of_actor))
     }
 
     fn digest(&self) -> u64 {

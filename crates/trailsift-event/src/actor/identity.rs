@@ -175,12 +175,10 @@ impl<'r> Identity<'r> {
     /// Who is behind the call: a service that makes it, else root, else what the type says.
     pub(super) fn kind(&self) -> ActorKind {
         if text(self.invoked_by).is_some_and(|service| service != SIGN_IN) {
-            ActorKind::AwsService
-        } else if self.is_root() {
-            ActorKind::Root
-        } else {
-            self.caller()
+            return ActorKind::AwsService;
         }
+        let caller = self.caller();
+        if self.is_root(caller) { ActorKind::Root } else { caller }
     }
 
     /// What the type says of the caller, whoever acts for it and whatever is behind it.
@@ -207,9 +205,9 @@ impl<'r> Identity<'r> {
         says_something(self.on_behalf_of) || text(self.credential_id).is_some()
     }
 
-    fn is_root(&self) -> bool {
+    fn is_root(&self, caller: ActorKind) -> bool {
         let by_root = || text(self.issuer.kind).as_deref() == Some("Root");
-        match self.caller() {
+        match caller {
             ActorKind::Root => true,
             ActorKind::FederatedUser if by_root() => true,
             _ => flag(self.session.assumed_root) == Some(true),

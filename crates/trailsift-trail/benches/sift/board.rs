@@ -131,8 +131,10 @@ fn page(table: &str) -> Result<String, Box<dyn Error>> {
          2 of 8,000, about 1,400 bytes a record, compressed with level 5. Of them nothing, 1 % or\n\
          everything is CodeGuru Reviewer's, which is what the one route wants. The twenty look at various\n\
          fields; where there is *nothing to search for*, one of them asks for something that no text\n\
-         answers, so that every record is read. *In pieces* is the way of files that are too large to be\n\
-         inflated at once, 64 KiB at a time: it cannot be faster than zlib-rs, which stands below it.\n",
+         answers, so that every record is read; with *every actor*, one asks who is behind each record\n\
+         from outside, so that hardly any `userIdentity` is left alone. *In pieces* is the way of files that\n\
+         are too large to be inflated at once, 64 KiB at a time: it cannot be faster than zlib-rs, which\n\
+         stands below it.\n",
         date = time::OffsetDateTime::now_utc().date(),
         cpu = cpu.unwrap_or("an unknown processor").trim(),
         kernel = kernel.trim(),

@@ -60,6 +60,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         ("1 route", &one, Way::AtOnce),
         ("20 routes", &judge(&panel::twenty())?, Way::AtOnce),
         ("20 routes, nothing to search for", &judge(&panel::twenty_reading_all())?, Way::AtOnce),
+        ("20 routes, every actor", &judge(&panel::twenty_deriving())?, Way::AtOnce),
         ("1 route, in pieces", &one, Way::InPieces),
         ("1 route, with SHA-256", &one, Way::Hashed),
     ];

@@ -8,6 +8,7 @@ use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use trailsift_core::Reason;
+use trailsift_event::{Actor, ActorValue, Event};
 use trailsift_route::{Condition, IpNet, RouteSpec, Value};
 
 /// What is to come of a record.
@@ -32,6 +33,7 @@ pub(crate) fn judge(element: &[u8], specs: &[RouteSpec]) -> Verdict {
     let mut verdict = Verdict { routes: Vec::new(), faults: Vec::new() };
     // Opened once: all paths begin here.
     let members = members(text);
+    let mut asks_for_actor = false;
     for (number, spec) in specs.iter().enumerate() {
         // Everything is looked at, for any of it may be a fault.
         let mut is_wanted = false;
@@ -39,8 +41,15 @@ pub(crate) fn judge(element: &[u8], specs: &[RouteSpec]) -> Verdict {
             let mut holds_all = true;
             for field in &selector.fields {
                 let path: Vec<&str> = field.path.split('.').collect();
+                let derived;
                 let mut values = Vec::new();
-                look(&members, &path, &mut values, &mut verdict.faults);
+                if let ["actor", name] = path[..] {
+                    derived = of_actor(element, name);
+                    values.extend(derived.as_deref());
+                    asks_for_actor = true;
+                } else {
+                    look(&members, &path, &mut values, &mut verdict.faults);
+                }
                 holds_all &= field.conditions.iter().all(|condition| holds(condition, &values));
                 if field.path == "eventSource" {
                     let sources = members.iter().filter(|(name, _)| **name == *b"eventSource");
@@ -55,7 +64,23 @@ pub(crate) fn judge(element: &[u8], specs: &[RouteSpec]) -> Verdict {
             verdict.routes.push(number);
         }
     }
+    if asks_for_actor {
+        // Everything that the actor is derived from is looked at, too.
+        for path in Actor::PATHS {
+            let path: Vec<&str> = path.split('.').collect();
+            look(&members, &path, &mut Vec::new(), &mut verdict.faults);
+        }
+    }
     verdict
+}
+
+/// A field of the actor behind the record, written as JSON. How actors are derived is judged where
+/// it is done; here, that routes see them.
+fn of_actor(element: &[u8], name: &str) -> Option<String> {
+    match Event::new(element).actor().field(name)? {
+        ActorValue::Text(text) => serde_json::to_string(text).ok(),
+        ActorValue::Flag(flag) => Some(flag.to_string()),
+    }
 }
 
 type Members<'a> = Vec<(Cow<'a, [u8]>, &'a str)>;

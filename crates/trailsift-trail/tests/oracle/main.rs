@@ -163,7 +163,9 @@ fn is_what_serde_json_sees(document: &Document) -> bool {
 fn what_is_found_is_what_serde_json_and_the_rules_say() {
     let records = from_env("TRAILSIFT_ORACLE_RECORDS").unwrap_or(RECORDS);
     let first = from_env("TRAILSIFT_ORACLE_SEED").unwrap_or(1);
-    let panels = [panel::one(), panel::twenty(), panel::twenty_reading_all()].map(Panel::new);
+    let panels =
+        [panel::one(), panel::twenty(), panel::twenty_reading_all(), panel::twenty_deriving()];
+    let panels = panels.map(Panel::new);
     assert!(panels[..2].iter().all(|panel| !panel.literals.is_empty()));
     assert_eq!(panels[2].literals, [] as [Vec<u8>; 0]);
     let mut scratch = Scratch::new(64 << 20);
@@ -184,8 +186,8 @@ fn what_is_found_is_what_serde_json_and_the_rules_say() {
             tally.count("documents that are JSON");
         }
         let zipped = gzip(&mut rng, plain);
-        // The judging is what takes the time: one of the two larger panels must do for a document.
-        let larger = 1 + usize::from(rng.bool());
+        // The judging is what takes the time: one of the larger panels must do for a document.
+        let larger = rng.usize(1..panels.len());
         for panel in [&panels[0], &panels[larger]] {
             let judged = |(element, _): &(Vec<u8>, _)| judge::judge(element, &panel.specs);
             let verdicts: Vec<Verdict> = document.elements.iter().map(judged).collect();

@@ -1,7 +1,9 @@
 //! The routes to measure and to test with: what a security team asks of its trail.
 
-use trailsift_route::Condition::{EndsWith, Equals, Exists, NotEquals, NotStartsWith, StartsWith};
-use trailsift_route::{Condition, FieldSpec, RouteSpec, SelectorSpec, Value};
+use trailsift_route::Condition::{
+    Cidr, EndsWith, Equals, Exists, NotCidr, NotEquals, NotStartsWith, StartsWith,
+};
+use trailsift_route::{Condition, FieldSpec, IpNet, RouteSpec, SelectorSpec, Value};
 
 /// One selector of a route: its fields.
 type Fields<'f> = &'f [(&'f str, Condition)];
@@ -33,6 +35,10 @@ fn starts(list: &[&str]) -> Condition {
     StartsWith(texts(list))
 }
 
+fn networks(list: &[&str]) -> Vec<IpNet> {
+    list.iter().filter_map(|network| network.parse().ok()).collect()
+}
+
 /// The built-in route alone.
 pub(crate) fn one() -> Vec<RouteSpec> {
     vec![RouteSpec::codeguru_reviewer()]
@@ -48,7 +54,7 @@ pub(crate) fn twenty() -> Vec<RouteSpec> {
     let no_reads = ("eventName", NotStartsWith(texts(&["Describe", "Get", "List"])));
     vec![
         RouteSpec::codeguru_reviewer(),
-        route("root", &[&[("userIdentity.type", is(&["Root"])), name(&["ConsoleLogin"])]]),
+        route("root", &[&[("actor.kind", is(&["root"])), name(&["ConsoleLogin"])]]),
         route("failed", &[&[("errorCode", Exists(true)), source(&["iam.amazonaws.com"])]]),
         route("denied", &[&[("errorCode", starts(&["Client.Unauthorized"])), no_service]]),
         route("keys", &[&[name(&["CreateAccessKey", "UpdateAccessKey", "DeleteAccessKey"])]]),
@@ -64,8 +70,12 @@ pub(crate) fn twenty() -> Vec<RouteSpec> {
             &[&[name(&["ConsoleLogin"]), ("additionalEventData.MFAUsed", is(&["No"]))]],
         ),
         route("trail", &[&[name(&["StopLogging", "DeleteTrail", "PutEventSelectors"])]]),
-        route("behalf", &[&[("userIdentity.invokedBy", is(&["codebuild.amazonaws.com"]))]]),
-        route("address", &[&[("sourceIPAddress", starts(&["192.0.2."])), writes.clone()]]),
+        route("behalf", &[&[("actor.invoked_by", is(&["codebuild.amazonaws.com"]))]]),
+        route("person", &[&[("actor.session_name", is(&["mallory@example.com"]))]]),
+        route(
+            "address",
+            &[&[("sourceIPAddress", Cidr(networks(&["192.0.2.0/24"]))), writes.clone()]],
+        ),
         route("bucket", &[&[("requestParameters.bucketName", is(&["payroll"]))]]),
         route("glass", &[&[("requestParameters.roleArn", EndsWith(texts(&["break-glass"])))]]),
         route(
@@ -76,9 +86,8 @@ pub(crate) fn twenty() -> Vec<RouteSpec> {
             ]],
         ),
         route("agent", &[&[("userAgent", starts(&["Pacu", "kali", "aws-nuke"])), no_reads]]),
-        route("directory", &[&[("userIdentity.type", is(&["Directory"]))]]),
+        route("directory", &[&[("actor.kind", is(&["directory", "saml_user"]))]]),
         route("endpoint", &[&[("vpcEndpointId", is(&["vpce-0a1b2c3d"]))]]),
-        route("region", &[&[("awsRegion", is(&["ap-east-1", "me-south-1"]))]]),
         route("key", &[&[("resources.ARN", EndsWith(texts(&["3c5e8a47f0d1"])))]]),
         route("reviews", &[&[name(&["CreateCodeReview"]), writes]]),
         route("insight", &[&[("eventCategory", is(&["Insight"])), ("eventID", Exists(true))]]),
@@ -92,5 +101,20 @@ pub(crate) fn twenty_reading_all() -> Vec<RouteSpec> {
     let writes = Equals(vec![Value::Bool(false)]);
     let usual = NotEquals(strings(&["AwsApiCall", "AwsServiceEvent", "AwsConsoleSignIn"]));
     routes.push(route("odd-writes", &[&[("readOnly", writes), ("eventType", usual)]]));
+    routes
+}
+
+/// Twenty routes of which one asks for the actor of nearly every record, and hardly ever gets the
+/// one it wants.
+pub(crate) fn twenty_deriving() -> Vec<RouteSpec> {
+    let mut routes = twenty();
+    routes.pop();
+    let outside = NotCidr(networks(&["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"]));
+    let nobody = [
+        ("actor.kind", is(&["unknown"])),
+        ("actor.credentials", is(&["temporary"])),
+        ("sourceIPAddress", outside),
+    ];
+    routes.push(route("nobody", &[&nobody]));
     routes
 }
