@@ -3,6 +3,7 @@
 
 mod aws;
 mod check;
+mod pages;
 mod platform;
 mod run;
 mod schema;

@@ -284,7 +284,7 @@ fn sift_needs_neither_accounts_nor_secrets() {
     let folder = folder(&[("trailsift.toml", &main), ("accounts/a.toml", "broken")]);
     let config = load_for_sift(folder.path()).expect("valid");
     let names: Vec<_> = config.routes.iter().map(|route| route.name.as_str()).collect();
-    assert_eq!(names, ["codeguru-reviewer", "changes-by-people"]);
+    assert_eq!(names, ["codeguru-reviewer", "changes"]);
 }
 
 #[test]
