@@ -11,15 +11,13 @@ use trailsift_pipeline::{
     Account, AllowedBucket, AllowedKeys, Cpu, Ended, Health, Outlet, PipelineMetrics, Quarantine,
     Service, Surroundings,
 };
-use trailsift_route::{
-    Condition, FieldSpec, Format, Formatter, RouteSpec, Routes, SelectorSpec, Value,
-};
+use trailsift_route::{Condition, FieldSpec, Formatter, RouteSpec, Routes, SelectorSpec, Value};
 use trailsift_sinks::{SinkMetrics, decorate};
 use trailsift_testkit::{FixedClock, MemoryStore};
 
 use crate::bugs::Bug;
 use crate::history::{Event, History, Life};
-use crate::port::{Desk, LedgerPort, Line, QueuePort, SinkEnd, StorePort};
+use crate::port::{Desk, LedgerPort, Line, QueuePort, SinkEnd, StorePort, Unpacked};
 use crate::script::{ARCHIVE, BUCKET, COPY, PARKED, SIEM};
 use crate::setup::Setup;
 use crate::weather::Weather;
@@ -99,8 +97,11 @@ impl Replica {
             false => Quarantine::sink(desk(PARKED), Arc::clone(&clock), metrics.clone()),
         };
         let outlet = |name, routes: &[usize], required| Outlet {
-            sink: Bug::before_desk(*bug, name, desk(name)),
-            formatter: Formatter::new(Format::Raw, []),
+            sink: Arc::new(Unpacked {
+                format: setup.format,
+                sink: Bug::before_desk(*bug, name, desk(name)),
+            }),
+            formatter: Formatter::new(setup.format, ["first", "second"].map(str::to_owned)),
             routes: route_set(routes),
             required,
         };

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use trailsift_core::Limits;
 use trailsift_pipeline::Settings;
+use trailsift_route::Format;
 use trailsift_sinks::{BatchSettings, BufferSettings, Decoration, RetrySettings};
 
 use crate::dice::Dice;
@@ -56,6 +57,8 @@ pub(crate) struct Setup {
     pub(crate) versioned: bool,
     /// Whether files are larger than what a worker may hold.
     pub(crate) large_files: bool,
+    /// How events are written for the sinks.
+    pub(crate) format: Format,
     /// Whether files may be damaged, and records faulty.
     pub(crate) damages: bool,
     pub(crate) settings: Settings,
@@ -111,6 +114,14 @@ impl Setup {
             // A timeout is a fault.
             decoration.timeout = None;
         }
+        let large_files = tiny && dice.one_in(2);
+        let damages = dice.one_in(2);
+        // Formats take of what a worker may hold: what is released early then must have been too much.
+        let format = match tiny && !large_files {
+            true => Format::Raw,
+            false if dice.one_in(3) => dice.among(&[Format::Envelope, Format::CloudEvents]),
+            false => Format::Raw,
+        };
         Self {
             play,
             replicas: 1 + dice.below(2),
@@ -118,8 +129,9 @@ impl Setup {
             visibility: dice.among(&[5, 10, 30]) * SECOND,
             redrive: stormy && dice.one_in(6),
             versioned: dice.one_in(3),
-            large_files: tiny && dice.one_in(2),
-            damages: dice.one_in(2),
+            large_files,
+            format,
+            damages,
             settings,
             decoration,
             climate,

@@ -172,7 +172,7 @@ impl Delivered {
                 };
                 let candidates: Vec<_> = scene.revisions(&key).filter(is_it).collect();
                 let refused_by = text("error").and_then(|error| {
-                    let sink = error.strip_prefix("sink ")?.split(':').next()?.to_owned();
+                    let sink = error.strip_prefix("sink ")?.split([':', ' ']).next()?.to_owned();
                     (reason == "sink_rejected").then_some(sink)
                 });
                 let has_cause = |file: &&&Arc<File>| match &refused_by {

@@ -5,11 +5,13 @@ mod ledger;
 mod queue;
 mod sink;
 mod store;
+mod unpacked;
 
 pub(crate) use ledger::LedgerPort;
 pub(crate) use queue::QueuePort;
 pub(crate) use sink::{Desk, SinkEnd};
 pub(crate) use store::StorePort;
+pub(crate) use unpacked::Unpacked;
 
 use crate::history::{Event, History, Life};
 use crate::weather::Weather;
