@@ -76,6 +76,12 @@ impl<'r> Json<'r> {
         Elements { rest: self.inside(b'[') }
     }
 
+    /// The value; of an array its elements, and of arrays among them theirs, all in their order. Once
+    /// through the bytes, however deep arrays are nested.
+    pub fn flat(self) -> Flat<'r> {
+        Flat { rest: self.0 }
+    }
+
     /// The member of this name, unless it is null. Of several the last one, which is what most
     /// readers of JSON take.
     pub fn get(self, name: &str) -> Option<Json<'r>> {
@@ -139,6 +145,25 @@ impl<'r> Iterator for Elements<'r> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let rest = between(self.rest);
+        let (value, rest) = rest.split_at(value_len(rest));
+        self.rest = rest;
+        (!value.is_empty()).then(|| Json::new(value))
+    }
+}
+
+/// The values of an array, with those of its arrays in their place.
+#[derive(Clone, Debug)]
+pub struct Flat<'r> {
+    rest: &'r [u8],
+}
+
+impl<'r> Iterator for Flat<'r> {
+    type Item = Json<'r>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let between = |byte: &u8| byte.is_ascii_whitespace() || b"[],".contains(byte);
+        let at = self.rest.iter().position(|byte| !between(byte))?;
+        let rest = &self.rest[at..];
         let (value, rest) = rest.split_at(value_len(rest));
         self.rest = rest;
         (!value.is_empty()).then(|| Json::new(value))
@@ -261,6 +286,7 @@ mod tests {
             fn walk(json: Json<'_>) -> usize {
                 json.members().map(|(_, it)| walk(it)).sum::<usize>()
                     + json.elements().map(walk).sum::<usize>()
+                    + json.flat().count()
                     + json.text().map_or(0, |text| text.len())
             }
             walk(Json::new(&bytes));

@@ -10,5 +10,5 @@ pub mod text;
 
 pub use actor::{Actor, ActorKind, ActorValue, Credentials, Identity};
 pub use event::{Event, Outcome};
-pub use json::{Elements, Json, Kind, Members};
+pub use json::{Elements, Flat, Json, Kind, Members};
 pub use operation::{Activity, Operation, Resource};

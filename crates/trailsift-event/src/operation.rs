@@ -9,6 +9,10 @@ use crate::event::Event;
 use crate::json::Json;
 use crate::reviewer;
 
+/// How many resources of a kind, and of those that the record itself lists, are told. Real calls
+/// concern no more than some hundreds.
+pub(crate) const MOST_RESOURCES: usize = 1_000;
+
 /// What was done, and to what.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Operation<'r> {
@@ -21,7 +25,8 @@ pub struct Operation<'r> {
     /// no proof, so of other services' operations it is not known.
     pub read_only: Option<bool>,
     /// What it concerns, the most telling first: what parameters and response of CodeGuru Reviewer
-    /// name, then the record's `resources`. Each has a name or an ARN.
+    /// name, then the record's `resources`. Each has a name or an ARN. A record may have room for a
+    /// hundred thousand: of each kind, and of the record's own list, no more than 1,000 are told.
     pub resources: Vec<Resource<'r>>,
 }
 

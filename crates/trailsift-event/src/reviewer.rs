@@ -195,9 +195,10 @@ fn text<'r>(json: Json<'r>, name: &str) -> Option<Cow<'r, str>> {
 }
 
 /// The strings of the array of this name, or the one string.
-pub(crate) fn texts<'r>(json: Json<'r>, name: &str) -> Vec<Cow<'r, str>> {
-    let Some(value) = json.get_any_case(name) else { return Vec::new() };
-    let one = std::iter::once(value).filter(|value| value.kind() != Kind::Array);
-    let texts = value.elements().chain(one).filter_map(Json::text);
-    texts.filter(|text| !text.is_empty()).collect()
+pub(crate) fn texts<'r>(
+    json: Json<'r>,
+    name: &str,
+) -> impl Iterator<Item = Cow<'r, str>> + use<'r> {
+    let values = json.get_any_case(name).into_iter().flat_map(Json::flat);
+    values.filter_map(Json::text).filter(|text| !text.is_empty())
 }

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use crate::event::{Event, Outcome};
 use crate::json::Json;
-use crate::operation::{Operation, Resource};
+use crate::operation::{MOST_RESOURCES, Operation, Resource};
 use crate::reviewer::{self, Act};
 use crate::text::is_unseen;
 
@@ -226,11 +226,13 @@ fn is_denial(code: &str) -> bool {
     DENIALS.iter().any(|denial| code.contains(denial))
 }
 
-/// `a`, `a and b`, `a, b, c and 2 more`; `None` of none.
+/// `a`, `a and b`, `a, b, c and 2 more`; `None` of none. Where some may have been left out, how many
+/// there are is not told.
 fn several(mut texts: impl Iterator<Item = String>) -> Option<String> {
     let mut named: Vec<_> = texts.by_ref().take(MOST_NAMED).collect();
     let last = match texts.count() {
         0 => named.pop()?,
+        more if named.len() + more >= MOST_RESOURCES => "many more".to_owned(),
         more => format!("{more} more"),
     };
     Some(if named.is_empty() { last } else { format!("{} and {last}", named.join(", ")) })
@@ -247,7 +249,8 @@ fn join<'a>(text: impl Into<Cow<'a, str>>, between: &str, more: Option<String>) 
 /// A text of the record as it may stand in a sentence: as it is if it is one plain word, else in
 /// quotes and escaped; long ones cut.
 fn shown(text: &str) -> String {
-    let is_plain = |c: char| c.is_alphanumeric() || "-_./:@+=*#%$&~".contains(c);
+    // Some letters are blank.
+    let is_plain = |c: char| c.is_alphanumeric() && !is_unseen(c) || "-_./:@+=*#%$&~".contains(c);
     let is_word = text.chars().all(is_plain);
     let mut out = String::new();
     for c in text.chars() {

@@ -1,12 +1,18 @@
 //! What the record itself lists as concerned: its member `resources`.
 
-use super::Resource;
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use super::{MOST_RESOURCES, Resource};
 use crate::event::Event;
 
-/// Adds each resource that the record lists by name or ARN. Of one that is known by its ARN already, only what was
-/// not known is taken.
+/// Adds each resource that the record lists by name or ARN, up to [`MOST_RESOURCES`]. Of one that is
+/// known by its ARN already, only what was not known is taken.
 pub(super) fn add<'r>(event: &Event<'r>, resources: &mut Vec<Resource<'r>>) {
-    let known = resources.len();
+    let most = resources.len() + MOST_RESOURCES;
+    let with_arn = resources.iter().enumerate().rev();
+    let known: HashMap<Cow<'_, str>, usize> =
+        with_arn.filter_map(|(index, old)| Some((old.arn.clone()?, index))).collect();
     for entry in event.values("resources") {
         let text = |name| entry.get_any_case(name)?.text().filter(|text| !text.is_empty());
         let listed = Resource {
@@ -17,11 +23,11 @@ pub(super) fn add<'r>(event: &Event<'r>, resources: &mut Vec<Resource<'r>>) {
             account_id: text("accountId"),
             ..Resource::default()
         };
-        let same = |old: &&mut Resource<'_>| old.arn.is_some() && old.arn == listed.arn;
-        match resources[..known].iter_mut().find(same) {
-            Some(old) => old.account_id = old.account_id.take().or(listed.account_id),
-            None if listed.name.is_none() && listed.arn.is_none() => {}
-            None => resources.push(listed),
+        let same = listed.arn.as_ref().and_then(|arn| known.get(arn));
+        if let Some(old) = same.and_then(|index| resources.get_mut(*index)) {
+            old.account_id = old.account_id.take().or(listed.account_id);
+        } else if resources.len() < most && (listed.name.is_some() || listed.arn.is_some()) {
+            resources.push(listed);
         }
     }
 }

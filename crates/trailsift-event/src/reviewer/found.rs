@@ -8,7 +8,7 @@ use percent_encoding::percent_decode_str;
 use super::{ASSOCIATION, CODE_REVIEW, CODECOMMIT_REPOSITORY, RECOMMENDATION, REPOSITORY};
 use super::{text, texts};
 use crate::json::Json;
-use crate::operation::Resource;
+use crate::operation::{MOST_RESOURCES, Resource};
 
 /// The API's names for those who host repositories.
 const PROVIDERS: [&str; 5] =
@@ -90,14 +90,10 @@ impl<'r> Found<'r> {
             let mut values = filters.into_iter().flat_map(|filter| texts(request, filter));
             values.next().filter(|_| values.next().is_none())
         };
-        let names = texts(request, names);
-        if names.is_empty() {
-            return;
-        }
         let (owner, provider) =
             (only(["Owner", "Owners"]), only(["ProviderType", "ProviderTypes"]));
         let like = Resource { owner, provider: provider.map(canonical), ..Resource::default() };
-        add_all(&mut self.repositories, names, &like);
+        add_all(&mut self.repositories, texts(request, names), &like);
     }
 
     pub(super) fn connection(&mut self, arn: Option<Cow<'r, str>>) {
@@ -178,11 +174,18 @@ fn add<'r>(list: &mut Vec<Resource<'r>>, new: Resource<'r>) {
     old.owner = old.owner.take().or(new.owner);
 }
 
-/// Adds one resource for each of these names, each once. They may be as many as a record has room
-/// for, so they are not compared one by one.
-fn add_all<'r>(list: &mut Vec<Resource<'r>>, names: Vec<Cow<'r, str>>, like: &Resource<'r>) {
+/// Adds one resource for each of these names, each once, up to [`MOST_RESOURCES`]. They may be as many
+/// as a record has room for, so they are not compared one by one.
+fn add_all<'r>(
+    list: &mut Vec<Resource<'r>>,
+    names: impl Iterator<Item = Cow<'r, str>>,
+    like: &Resource<'r>,
+) {
     let mut known: HashSet<_> = list.iter().filter_map(|it| it.name.clone()).collect();
     for name in names {
+        if list.len() >= MOST_RESOURCES {
+            break;
+        }
         if known.insert(name.clone()) {
             list.push(Resource { name: Some(name), ..like.clone() });
         }

@@ -194,3 +194,33 @@ fn long_texts_are_cut_however_many_there_are() {
     assert!(words.contains(" and 898 more "), "{words}");
     assert!(words.chars().all(|c| c == '…' || (' '..='~').contains(&c)), "{words}");
 }
+
+#[test]
+fn letters_that_nobody_sees_do_not_part_words() {
+    // Hangul fillers are letters, and blank.
+    let request =
+        r#"{"resourceArn":"arn:aws:s3:::b","TagKeys":["team\u3164from\u3164x","a\udb40\udc41b"]}"#;
+    assert_eq!(
+        sentence(&event("UntagResource", request, "null")),
+        format!(
+            r#"{ALICE} removed the tags "team\u{{3164}}from\u{{3164}}x" and "a\u{{e0041}}b" from arn:aws:s3:::b"#
+        )
+    );
+}
+
+#[test]
+fn as_many_resources_as_a_record_has_room_for_are_told_up_to_a_limit() {
+    // Each name compared with each ARN would take hours.
+    let names: Vec<_> = (0..60_000).map(|n| format!("\"{n}\"")).collect();
+    let arns: Vec<_> = (0..60_000).map(|n| format!("{{\"ARN\":\"a{n}\"}}")).collect();
+    let request = format!(r#"{{"RepositoryNames":[{}]}}"#, names.join(","));
+    let record = event("ListCodeReviews", &request, "null");
+    let record = record.replacen('{', &format!("{{\"resources\":[{}],", arns.join(",")), 1);
+    assert_eq!(Event::new(record.as_bytes()).operation().resources.len(), 2_000);
+    assert_eq!(
+        sentence(&record),
+        format!(
+            "{ALICE} listed the code reviews of repository 0, repository 1, repository 2 and many more"
+        )
+    );
+}
