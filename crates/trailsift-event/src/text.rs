@@ -99,13 +99,17 @@ pub fn escaped(text: &str) -> String {
 }
 
 /// Whether a character is one that nobody sees but that may change what is seen: control characters,
-/// those that reorder or break the text around them, and those without width. None lies beyond
-/// U+FFFF.
+/// those that reorder or break the text around them, and those without a shape of their own, some of
+/// which are letters (Unicode's `Default_Ignorable_Code_Point`, and what else is blank but no space).
 pub fn is_unseen(c: char) -> bool {
     c.is_control()
         || matches!(
             c,
-            '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}'
+            | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}'
         )
 }
 
@@ -138,9 +142,9 @@ mod tests {
 
     #[test]
     fn text_from_outside_stays_on_its_line() {
-        let hostile = "a\nb\u{1b}[31m\u{202e}\u{2028}\u{200b}é";
-        assert_eq!(escaped(hostile), r"a\nb\u{1b}[31m\u{202e}\u{2028}\u{200b}é");
-        assert!(('\u{10000}'..=char::MAX).all(|c| !is_unseen(c)));
+        let hostile = "a\nb\u{1b}[31m\u{202e}\u{2028}\u{200b}\u{ad}\u{3164}\u{fe0f}\u{e0041}é";
+        let shown = r"a\nb\u{1b}[31m\u{202e}\u{2028}\u{200b}\u{ad}\u{3164}\u{fe0f}\u{e0041}é";
+        assert_eq!(escaped(hostile), shown);
     }
 
     proptest! {

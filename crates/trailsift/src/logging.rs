@@ -91,9 +91,10 @@ impl Members {
         let member = format!("{}:{value}", Value::from(name));
         for c in member.chars() {
             // JSON lets pass what a terminal may obey: DEL, the C1 controls, changes of direction.
-            // None of them needs more than four digits.
             if is_unseen(c) {
-                self.0.push_str(&format!("\\u{:04x}", u32::from(c)));
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    self.0.push_str(&format!("\\u{unit:04x}"));
+                }
             } else {
                 self.0.push(c);
             }
@@ -152,7 +153,7 @@ mod tests {
     #[test]
     fn a_json_line_is_one_object_whatever_its_text_holds() {
         let mut line = Members(String::new());
-        let hostile = "a\n\"}{\"level\":\"ERROR\"}\u{1b}[2J\u{9b}1m\u{7f}\u{202e}é";
+        let hostile = "a\n\"}{\"level\":\"ERROR\"}\u{1b}[2J\u{9b}1m\u{7f}\u{202e}\u{e0041}é";
         line.put("s3.key", &hostile.into());
         line.put("index", &7.into());
         let text = format!("{{{}}}", line.0);
