@@ -15,6 +15,9 @@ pub use identity::Identity;
 pub struct Actor<'r> {
     /// What kind of caller it is.
     pub kind: ActorKind,
+    /// What kind of caller it is behind whatever service makes the call: as `kind`, but where that is
+    /// [`ActorKind::AwsService`] whom the name, ARN, account and session are of. Not in the envelope.
+    pub caller: ActorKind,
     /// The user's, role's or service's own name: `userName`, else what the ARN ends with, for a
     /// role's session the role. None where AWS hides what was typed into the field.
     pub name: Option<Cow<'r, str>>,
@@ -183,6 +186,7 @@ impl<'r> Actor<'r> {
         let identity = Identity::read(identity);
         Self {
             kind: identity.kind(),
+            caller: identity.behind(),
             name: identity.name(),
             arn: identity.arn(),
             account_id: identity.account_id(),

@@ -177,6 +177,11 @@ impl<'r> Identity<'r> {
         if text(self.invoked_by).is_some_and(|service| service != SIGN_IN) {
             return ActorKind::AwsService;
         }
+        self.behind()
+    }
+
+    /// Who is behind the call, whoever makes it: root, else what the type says.
+    pub(super) fn behind(&self) -> ActorKind {
         let caller = self.caller();
         if self.is_root(caller) { ActorKind::Root } else { caller }
     }

@@ -10,8 +10,14 @@ impl Actor<'_> {
     pub fn in_words(&self) -> String {
         let service = self.invoked_by.as_deref().filter(|_| self.kind == ActorKind::AwsService);
         let Some(service) = service else { return caller(self) };
-        let own_name = self.name.is_none() || self.name == self.invoked_by;
-        if own_name && self.session_name.is_none() && self.source_identity.is_none() {
+        let in_its_own_name = match self.caller {
+            ActorKind::AwsService => self.name.is_none() || self.name == self.invoked_by,
+            // What calls itself nothing else is the service's own.
+            ActorKind::Unknown => self.name.is_none(),
+            // A user may be called like the service.
+            _ => false,
+        };
+        if in_its_own_name && self.session_name.is_none() && self.source_identity.is_none() {
             shown(service)
         } else {
             format!("{} on behalf of {}", shown(service), caller(self))
@@ -19,25 +25,34 @@ impl Actor<'_> {
     }
 }
 
+/// The caller behind whatever service makes the call. Everybody but a service has the kind beside the
+/// name: names are chosen by those who bear them.
 fn caller(actor: &Actor<'_>) -> String {
     let (name, session) = (actor.name.as_deref(), actor.session_name.as_deref());
-    // Who assumed the role had to state this one; the session's name was theirs to choose.
-    let person = actor.source_identity.as_deref().or(session);
+    let source = actor.source_identity.as_deref();
     let account = || actor.account_id.as_deref().map(|id| format!("account {}", shown(id)));
-    let is_root = actor.kind == ActorKind::Root;
-    let who = if is_root {
-        account().map_or_else(|| "root".to_owned(), |account| format!("root of {account}"))
-    } else {
-        let name = person.or(name).map(shown).or_else(account);
-        name.or_else(|| actor.arn.as_deref().map(shown)).unwrap_or_else(|| "somebody".to_owned())
+    let is_role = matches!(actor.caller, ActorKind::AssumedRole | ActorKind::AwsService);
+    // Who assumed a role had to state the source; the session's name was theirs to choose.
+    let person = source.or(session).filter(|_| is_role);
+    let who = match actor.caller {
+        ActorKind::Root => Some(match account() {
+            Some(account) => format!("root of {account}"),
+            None => "root".to_owned(),
+        }),
+        // Of another account's callers no name is vouched for.
+        ActorKind::AwsAccount => account(),
+        _ => person.or(name).map(shown).or_else(account),
     };
-    let behind = match actor.kind {
+    let who = who.or_else(|| actor.arn.as_deref().map(shown));
+    let kind = match actor.caller {
         ActorKind::AssumedRole | ActorKind::AwsService => match name {
             Some(role) if person.is_some() => Some(format!("assumed role {}", shown(role))),
-            _ => Some("assumed role".to_owned()).filter(|_| actor.kind == ActorKind::AssumedRole),
+            _ => Some("assumed role".to_owned()).filter(|_| actor.caller == ActorKind::AssumedRole),
         },
-        // A session with root's powers has the name that it was given.
-        ActorKind::Root => person.map(|person| format!("session {}", shown(person))),
+        ActorKind::Root => {
+            let federated = name.filter(|_| is_federated(actor));
+            federated.map(|name| format!("federated user {}", shown(name)))
+        }
         ActorKind::IamUser => Some("IAM user".to_owned()),
         ActorKind::FederatedUser => Some("federated user".to_owned()),
         ActorKind::SamlUser => Some("SAML user".to_owned()),
@@ -45,11 +60,24 @@ fn caller(actor: &Actor<'_>) -> String {
         ActorKind::IdentityCenterUser => Some("Identity Center user".to_owned()),
         ActorKind::Role => Some("role".to_owned()),
         ActorKind::Directory => Some("directory user".to_owned()),
-        ActorKind::AwsAccount | ActorKind::Unknown => None,
+        ActorKind::AwsAccount => name.map(|name| format!("called {}", shown(name))),
+        ActorKind::Unknown => name.map(|_| "unknown kind".to_owned()),
     };
-    let session = session.filter(|session| person != Some(session));
-    let session = session.map(|session| format!("session {}", shown(session)));
-    let mfa = Some("MFA".to_owned()).filter(|_| actor.mfa == Some(true));
-    let details: Vec<_> = [behind, session, mfa].into_iter().flatten().collect();
+    let besides = |what: &str, text: Option<&str>| {
+        text.filter(|text| person != Some(text)).map(|text| format!("{what} {}", shown(text)))
+    };
+    let details = [
+        kind,
+        besides("source identity", source),
+        besides("session", session),
+        Some("MFA".to_owned()).filter(|_| actor.mfa == Some(true)),
+    ];
+    let details: Vec<_> = details.into_iter().flatten().collect();
+    let who = who.unwrap_or_else(|| "somebody".to_owned());
     if details.is_empty() { who } else { format!("{who} ({})", details.join(", ")) }
+}
+
+/// Whether it is a session of `GetFederationToken`, which bears the name that it was given.
+fn is_federated(actor: &Actor<'_>) -> bool {
+    actor.arn.as_deref().is_some_and(|arn| arn.contains(":federated-user/"))
 }

@@ -161,7 +161,7 @@ proptest! {
         strings(&identity, &mut names, &mut texts);
         let json = identity.to_string();
         let Actor {
-            kind: _, credentials: _, mfa: _,
+            kind: _, caller: _, credentials: _, mfa: _,
             name, arn, account_id, session_name, invoked_by, source_identity, web_identity_provider,
         } = Actor::of(Json::new(json.as_bytes()));
         let held = [name, arn, account_id, session_name, invoked_by, source_identity, web_identity_provider];

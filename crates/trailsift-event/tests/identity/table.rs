@@ -253,6 +253,33 @@ fn a_service_acts_in_its_own_name_or_for_whoever_called_it() {
 }
 
 #[test]
+fn behind_a_service_there_is_still_a_caller_of_a_kind() {
+    for (identity, kind, caller) in [
+        (
+            r#"{"type":"Root","invokedBy":"x.amazonaws.com"}"#,
+            ActorKind::AwsService,
+            ActorKind::Root,
+        ),
+        (
+            r#"{"type":"AssumedRole","invokedBy":"AWS Internal","sessionContext":{"assumedRoot":"true"}}"#,
+            ActorKind::AwsService,
+            ActorKind::Root,
+        ),
+        (
+            r#"{"type":"IAMUser","invokedBy":"AWS Internal"}"#,
+            ActorKind::AwsService,
+            ActorKind::IamUser,
+        ),
+        (r#"{"type":"AWSService"}"#, ActorKind::AwsService, ActorKind::AwsService),
+        (r#"{"invokedBy":"AWS Internal"}"#, ActorKind::AwsService, ActorKind::Unknown),
+        (r#"{"type":"Role","invokedBy":"signin.amazonaws.com"}"#, ActorKind::Role, ActorKind::Role),
+    ] {
+        let actor = Actor::of(Json::new(identity.as_bytes()));
+        assert_eq!((actor.kind, actor.caller), (kind, caller), "{identity}");
+    }
+}
+
+#[test]
 fn users_of_identity_center_are_told_by_type_or_by_what_only_they_have() {
     check(&[
         (
