@@ -92,17 +92,23 @@ impl Rendering {
         source: &Arc<Source>,
     ) -> Portion<'a> {
         let (events, room) = match self.formatter.format() {
-            Format::Raw => (consignment.iter().map(|(it, ..)| it.bytes.clone()).collect(), None),
-            _ => self.render(consignment, source).await,
+            Format::Raw => (None, None),
+            _ => {
+                let (events, room) = self.render(consignment, source).await;
+                (Some(events), room)
+            }
         };
-        let taken = consignment.drain(..events.len());
-        let owed: Vec<_> = taken.map(|(record, _, owed)| (record, owed)).collect();
-        let entry = |((record, _), data): (&(&Record, _), Bytes)| Entry {
-            data,
-            index: record.index,
-            source: Arc::clone(source),
-        };
-        let entries = owed.iter().zip(events).map(entry).collect();
+        let count = events.as_ref().map_or(consignment.len(), Vec::len);
+        let mut events = events.into_iter().flatten();
+        let (mut entries, mut owed) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        for (record, _, obligation) in consignment.drain(..count) {
+            entries.push(Entry {
+                data: events.next().unwrap_or_else(|| record.bytes.clone()),
+                index: record.index,
+                source: Arc::clone(source),
+            });
+            owed.push((record, obligation));
+        }
         // Others wait for the room of a large event, so it does not wait for company.
         let more_follows = !consignment.is_empty() || room.is_some();
         Portion { batch: Batch { entries, more_follows }, owed: Owed(owed), room }
