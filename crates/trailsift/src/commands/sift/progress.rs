@@ -32,7 +32,8 @@ impl Progress {
         if !stderr().is_terminal() {
             return Self(None);
         }
-        let bar = ProgressBar::new(0);
+        // A bar of length 0 would be full.
+        let bar = ProgressBar::no_length();
         let (files, inflated) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
         let style = ProgressStyle::with_template(TEMPLATE);
         let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
@@ -92,7 +93,7 @@ impl Progress {
     }
 }
 
-/// Adds the sizes of everything that will be read to the bar's length. The thread ends by itself,
+/// Sums the sizes of everything that will be read up to the bar's length. The thread ends by itself,
 /// at the latest with the process, and touches nothing but the bar.
 fn count_bytes(
     paths: Vec<PathBuf>,
@@ -100,16 +101,21 @@ fn count_bytes(
     stop: Arc<AtomicBool>,
 ) -> std::io::Result<JoinHandle<()>> {
     thread::Builder::new().name("count".into()).spawn(move || {
+        let mut total = 0;
+        let mut add = |bytes: u64| {
+            total += bytes;
+            bar.set_length(total);
+        };
         for path in paths {
             if path.is_file() {
-                bar.inc_length(path.metadata().map_or(0, |metadata| metadata.len()));
+                add(path.metadata().map_or(0, |metadata| metadata.len()));
             } else if path.is_dir() {
                 for entry in walk(&path).flatten() {
                     if stop.load(Ordering::Relaxed) {
                         return;
                     }
                     if entry.file_type().is_file() && reason_to_skip(entry.path()).is_none() {
-                        bar.inc_length(entry.metadata().map_or(0, |metadata| metadata.len()));
+                        add(entry.metadata().map_or(0, |metadata| metadata.len()));
                     }
                 }
             }
