@@ -101,7 +101,7 @@ impl Asked {
         }
     }
 
-    /// Notes what the value is of what is self.
+    /// Notes which of the finds the value is.
     pub(crate) fn note(&self, value: &Value<'_>, found: &mut Bits) {
         let mut found = |number: &usize| {
             found.insert(*number);
