@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use bytes::Bytes;
+use serde_json::Value;
 use trailsift_core::{Record, RouteSet};
 use trailsift_event::{Json, Kind};
 use trailsift_route::Format;
@@ -15,6 +16,83 @@ const HEADING: &str = "## Side by side on one event";
 const WIDTH: usize = 110;
 /// How much of a text is shown, in characters.
 const LONGEST_TEXT: usize = 84;
+
+/// Where each format has the answer to a question, in the order of [`Format::ALL`]. `-` is nowhere, `*` the whole event,
+/// and a field behind `?` is there only if the call failed, which the sample did not.
+const ANSWERS: &[(&str, [&str; 5])] = &[
+    (
+        "who, by name",
+        ["userIdentity.arn", "trailsift.actor.name", "actorname", "actor.user.name", "user.name"],
+    ),
+    (
+        "what kind of caller",
+        [
+            "userIdentity.type",
+            "trailsift.actor.kind",
+            "actorkind",
+            "actor.user.type",
+            "aws.cloudtrail.user_identity.type",
+        ],
+    ),
+    (
+        "with MFA",
+        [
+            "userIdentity.sessionContext.attributes.mfaAuthenticated",
+            "trailsift.actor.mfa",
+            "data.userIdentity.sessionContext.attributes.mfaAuthenticated",
+            "actor.session.is_mfa",
+            "aws.cloudtrail.user_identity.session_context.mfa_authenticated",
+        ],
+    ),
+    ("did what", ["eventName", "event.eventName", "eventname", "api.operation", "event.action"]),
+    (
+        "of which service",
+        ["eventSource", "event.eventSource", "eventsource", "api.service.name", "event.provider"],
+    ),
+    (
+        "to what",
+        [
+            "requestParameters",
+            "event.requestParameters",
+            "subject",
+            "resources",
+            "aws.cloudtrail.request_parameters",
+        ],
+    ),
+    (
+        "reading or writing",
+        ["readOnly", "event.readOnly", "readonly", "activity_name", "aws.cloudtrail.read_only"],
+    ),
+    ("when", ["eventTime", "event.eventTime", "time", "time_dt", "@timestamp"]),
+    (
+        "from where",
+        [
+            "sourceIPAddress",
+            "event.sourceIPAddress",
+            "data.sourceIPAddress",
+            "src_endpoint.ip",
+            "source.ip",
+        ],
+    ),
+    (
+        "in which account",
+        [
+            "recipientAccountId",
+            "event.recipientAccountId",
+            "awsaccount",
+            "cloud.account.uid",
+            "aws.cloudtrail.recipient_account_id",
+        ],
+    ),
+    ("did it work", ["?errorCode", "?event.errorCode", "?errorcode", "status", "event.outcome"]),
+    ("in a sentence", ["-", "trailsift.summary", "-", "message", "message"]),
+    (
+        "of which file",
+        ["-", "trailsift.key", "recordkey", "metadata.log_source", "aws.s3.object.key"],
+    ),
+    ("to count it once", ["eventID", "event.eventID", "id", "metadata.uid", "event.id"]),
+    ("the record itself", ["*", "event", "data", "raw_data", "event.original"]),
+];
 
 #[test]
 fn the_documented_events_are_what_leaves() {
@@ -39,20 +117,59 @@ fn chapter() -> String {
     let mut chapter = format!(
         "{HEADING}\n\n\
          The event that AWS publishes as a sample of CodeGuru Reviewer's, read from a bucket of the account `production` and\n\
-         selected by the route `codeguru-reviewer`. An event leaves on one line, in full; here it is broken up, texts are cut\n\
-         at `…`, and `{{ … }}` is the record again, byte for byte. A test holds this chapter to what leaves.\n"
+         selected by the route `codeguru-reviewer`. First where each format answers what one asks of an event, and how many\n\
+         bytes this one has; then the events. A test holds this chapter to what leaves.\n\n"
     );
     let bytes = compact(&records::sample().bytes);
-    for format in Format::ALL {
-        let mut routes = RouteSet::EMPTY;
-        routes.insert(0);
-        let record = Record { index: 17, bytes: bytes.clone(), routes };
-        let event = formatter(format).render(&record, routes, ORIGINS[0]);
+    let mut routes = RouteSet::EMPTY;
+    routes.insert(0);
+    let record = Record { index: 17, bytes, routes };
+    let events = Format::ALL.map(|format| formatter(format).render(&record, routes, ORIGINS[0]));
+
+    chapter.push_str(&row("", Format::ALL.map(|format| format!("`{}`", format.name()))));
+    chapter.push_str(&format!("|---{}|\n", "|---".repeat(events.len())));
+    for (question, fields) in ANSWERS {
+        let mut cells = fields.map(str::to_owned);
+        for (cell, event) in cells.iter_mut().zip(&events) {
+            *cell = answer(cell, event);
+        }
+        chapter.push_str(&row(question, cells));
+    }
+    let sizes = events.each_ref().map(|event| format!("{}", event.len()));
+    chapter.push_str(&row("bytes", sizes));
+
+    chapter.push_str(
+        "\nAn event leaves on one line, in full; below it is broken up, texts are cut at `…`, and `{ … }` is the record again,\n\
+         byte for byte.\n",
+    );
+    for (format, event) in Format::ALL.into_iter().zip(&events) {
         let mut shown = String::new();
-        Page { record: &record.bytes }.show(&mut shown, Json::new(&event), 0, 0);
+        Page { record: &record.bytes }.show(&mut shown, Json::new(event), 0, 0);
         chapter.push_str(&format!("\n### `{}`\n\n```json\n{shown}\n```\n", format.name()));
     }
     chapter
+}
+
+fn row(head: &str, cells: [String; 5]) -> String {
+    format!("| {head} | {} |\n", cells.join(" | "))
+}
+
+/// The cell that names the field, which the event has.
+fn answer(field: &str, event: &[u8]) -> String {
+    let (path, is_there) = match field.strip_prefix('?') {
+        Some(path) => (path, false),
+        None => (field, true),
+    };
+    match path {
+        "-" => return String::new(),
+        "*" => return "all of it".to_owned(),
+        _ => {}
+    }
+    let event: Value = serde_json::from_slice(event).expect("an event");
+    let found = path.split('.').try_fold(&event, |value, name| value.get(name));
+    assert_eq!(found.is_some(), is_there, "{path} in {event}");
+    let note = if is_there { "" } else { ", if it failed" };
+    format!("`{path}`{note}")
 }
 
 /// The record as a trail file has it: no white space between tokens.
