@@ -11,10 +11,10 @@ use crate::cpu::Cpu;
 use crate::obligation::Obligation;
 
 /// Up to so many bytes of records are written on the caller's thread: less than a millisecond's work.
-const BRIEF_BYTES: usize = 32 << 10;
-/// How much larger than its record an event may well be: formats that hold the record as a string
-/// double its quotes, and say much of it again in other words.
-pub(crate) const GROWTH: usize = 3;
+const BRIEF_BYTES: usize = 16 << 10;
+/// How much larger than its record a large event can be: formats that hold the record as a string
+/// double its quotes, and say parts of it again, some of them twice.
+pub(crate) const GROWTH: usize = 5;
 
 /// Writes the events of one sink in its format, no more of them at once than there is room for.
 ///
