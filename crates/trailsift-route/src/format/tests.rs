@@ -298,3 +298,37 @@ fn no_format_adds_a_line_break_or_fails() {
         }
     }
 }
+
+/// The pipeline gives events room by this.
+#[test]
+fn a_large_record_grows_to_five_times_its_size_at_most() {
+    let quotes = "\\\"x".repeat(10_000);
+    let texts = [
+        format!(r#"{{"eventName":"{quotes}","requestID":"r"}}"#),
+        format!(r#"{{"requestID":"r","requestParameters":{{"a":["{quotes}"],"b":"c"}}}}"#),
+        format!(r#"{{"responseElements":{{"a":"{quotes}"}},"additionalEventData":null}}"#),
+        format!(r#"{{"userIdentity":{{"type":"IAMUser","arn":"arn:aws:iam::1:user/{quotes}"}}}}"#),
+        format!(r#"{{"userIdentity":{{"type":"IAMUser","userName":"{quotes}"}}}}"#),
+        format!(
+            r#"{{"userIdentity":{{"type":"AssumedRole","arn":"a:b:sts::1:assumed-role/r/{quotes}"}}}}"#
+        ),
+        format!(r#"{{"errorCode":"{quotes}"}}"#),
+        format!(r#"{{"errorCode":"x","errorMessage":"{quotes}"}}"#),
+        format!(r#"{{"resources":[{{"ARN":"{quotes}","type":"AWS::S3::Bucket"}}]}}"#),
+        format!(r#"{{"sourceIPAddress":"{quotes}"}}"#),
+        format!(r#"{{"userAgent":"{quotes}"}}"#),
+        format!(r#"{{"eventSource":"{quotes}"}}"#),
+        format!(r#"{{"serviceEventDetails":[{}1]}}"#, "[],".repeat(10_000)),
+    ];
+    for format in Format::ALL {
+        for text in &texts {
+            let size = render(format, text).len();
+            assert!(
+                size <= 5 * text.len(),
+                "{format:?}: {size} of {}: {}",
+                text.len(),
+                &text[..60]
+            );
+        }
+    }
+}
