@@ -37,6 +37,7 @@ fn the_published_sample_tells_who_did_what_to_what() {
             "session": {
                 "created_time": 1_574_820_390_000_i64,
                 "created_time_dt": "2019-11-27T02:06:30.000Z",
+                "credential_uid": "AKIAIOSFODNN7EXAMPLE",
                 "is_mfa": false,
                 "issuer": "arn:aws:iam::123456789012:role/TestRole",
                 "uid": "TestSession",
