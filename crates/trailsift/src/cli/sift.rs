@@ -23,8 +23,10 @@ Conditions of --where:
   eventName!=List*              it does not, or is not there
   errorCode=*                   it is there; `errorCode!=*`: it is not
   sourceIPAddress=10.0.0.0/8    the address is in the network
+  sourceIPAddress!=10.0.0.0/8   it is not, or is no address but a service's name
 A field is a path: userIdentity.type, resources.ARN (any element of an array), or who is behind \
-the event: actor.kind, actor.name, actor.mfa ...
+the event: actor.kind (root, iam_user, assumed_role, aws_service ...), actor.name, actor.mfa, \
+actor.credentials ...
 
 A bad file is named on standard error, the others are still read, and the exit code is 1.
 
