@@ -50,7 +50,7 @@ impl<'r> Json<'r> {
     }
 
     /// What the string says; `None` if it is no string. Half a surrogate pair, which no text can
-    /// hold, becomes U+FFFD.
+    /// hold, becomes U+FFFD, once for each of its three bytes.
     pub fn text(self) -> Option<Cow<'r, str>> {
         let inside = self.0.strip_prefix(b"\"")?;
         let inside = inside.strip_suffix(b"\"").unwrap_or(inside);

@@ -118,10 +118,7 @@ fn cloud(out: &mut Object<'_>, fields: &Fields<'_, '_>) {
 
 /// `user`, `group` and `related`: who did it, to whom.
 fn people(out: &mut Object<'_>, fields: &Fields<'_, '_>, actor: &Actor<'_>) {
-    let name = fields
-        .text(&["userIdentity", "userName"])
-        .or_else(|| fields.text(&["userIdentity", "sessionContext", "sessionIssuer", "userName"]))
-        .or_else(|| actor.name.clone());
+    let name = fields.text(&["userIdentity", "userName"]).or_else(|| actor.name.clone());
     let id = fields
         .text(&["userIdentity", "principalId"])
         .or_else(|| fields.text(&["userIdentity", "onBehalfOf", "userId"]));

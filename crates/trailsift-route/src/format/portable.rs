@@ -10,15 +10,37 @@ use trailsift_event::Json;
 /// refuse a document that is deeper than 100 or 128.
 pub(super) const MAX_DEPTH: usize = 96;
 
+/// How long a number may be: Elasticsearch refuses more than 1,000 characters, Python 4,300.
+const LONGEST_NUMBER: usize = 500;
+
 /// Whether every reader of JSON takes this value, and takes it in the same way: no name stands in an
-/// object twice, no string holds half a surrogate pair, every number fits a double, and objects and
-/// arrays are nested no deeper than `max_depth`.
+/// object twice, no string holds half a surrogate pair, every number fits a double and is no longer
+/// than 500 characters, and objects and arrays are nested no deeper than `max_depth`.
 ///
 /// JSON allows all of that (RFC 8259 sections 4, 8.2, 6 and 9), and so may a record; a store that
 /// refuses it refuses the whole event.
 pub(super) fn is_portable(value: Json<'_>, max_depth: usize) -> bool {
     let mut reader = serde_json::Deserializer::from_slice(value.raw());
-    Strict { depth: max_depth }.deserialize(&mut reader).and_then(|()| reader.end()).is_ok()
+    let is_read = Strict { depth: max_depth }.deserialize(&mut reader).and_then(|()| reader.end());
+    is_read.is_ok() && !has_long_number(value.raw())
+}
+
+/// Whether a number in well-formed JSON is longer than [`LONGEST_NUMBER`].
+fn has_long_number(json: &[u8]) -> bool {
+    let (mut length, mut in_string, mut is_escaped) = (0, false, false);
+    json.iter().any(|byte| {
+        match byte {
+            b'"' if !is_escaped => in_string = !in_string,
+            b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E' if !in_string => {
+                length += 1;
+                return length > LONGEST_NUMBER;
+            }
+            _ => {}
+        }
+        is_escaped = *byte == b'\\' && !is_escaped;
+        length = 0;
+        false
+    })
 }
 
 /// Reads a value and keeps nothing of it.
@@ -109,6 +131,7 @@ mod tests {
             r#""\ud83d\ude00""#,
             "1574826395.6620",
             "123456789012345678901234567890",
+            &format!(r#"["{}\"{}",0.{}]"#, "1".repeat(900), "1".repeat(900), "1".repeat(490)),
             "{}",
             r#"{"a":{"a":[1,"",null]},"b":[]}"#,
         ] {
@@ -124,6 +147,7 @@ mod tests {
             r#""\ud83d""#,
             r#"{"\udc00":1}"#,
             "1e999",
+            &format!(r#"{{"a":"","b":0.{}}}"#, "1".repeat(500)),
             "[[[[]]]]",
             r#"{"a":{"b":{"c":{}}}}"#,
             "{} {}",

@@ -218,6 +218,18 @@ fn an_object_that_elasticsearch_refuses_is_a_text_only() {
 }
 
 #[test]
+fn a_federated_user_is_not_called_like_whoever_federates() {
+    let event = with(json!({"userIdentity": {
+        "type": "FederatedUser",
+        "principalId": "123456789012:dave",
+        "arn": "arn:aws:sts::123456789012:federated-user/dave",
+        "sessionContext": {"sessionIssuer": {"type": "IAMUser", "userName": "broker"}},
+    }}));
+    assert_eq!(event["user"]["name"], "dave");
+    assert_eq!(event["related"]["user"], json!(["dave", "123456789012:dave"]));
+}
+
+#[test]
 fn each_resource_is_listed_once() {
     let resource = json!({"ARN": "arn:a", "accountId": "1", "type": "T"});
     let event = with(json!({"resources": [resource, resource, {"arn": "arn:b"}, {}, 7]}));
