@@ -105,14 +105,14 @@ impl<'c, 'r> Fields<'c, 'r> {
                 value.members().all(|(_, member)| self.is_done(member))
             }
             Kind::Array if self.is_partly_taken(value) => {
-                value.elements().all(|element| self.is_done(element))
+                value.flat().all(|element| self.is_done(element))
             }
             _ => false,
         }
     }
 
-    /// Whether something within the value is taken. This ends every descent: what is taken lies a
-    /// few levels deep.
+    /// Whether something within the value is taken. This ends every descent: what is taken lies in a
+    /// few objects, and however many arrays.
     fn is_partly_taken(&self, value: Json<'r>) -> bool {
         self.taken.borrow().range(value.raw().as_ptr_range()).next().is_some()
     }

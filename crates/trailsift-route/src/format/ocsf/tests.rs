@@ -269,6 +269,21 @@ fn resources_are_listed_once_and_what_they_leave_is_unmapped() {
 }
 
 #[test]
+fn of_too_many_resources_the_rest_is_unmapped() {
+    let resources: Vec<_> = (0..1_500).map(|n| json!({"ARN": format!("arn:{n}")})).collect();
+    // Nested, too: nothing is read again at each level.
+    let nested = (0..100).fold(json!(resources), |inner, _| json!([inner]));
+    let event = with(json!({"eventSource": "s3.amazonaws.com", "resources": nested}));
+    let count = |value: &Value| value.as_array().map(Vec::len);
+    assert_eq!(count(&event["resources"]), Some(1_000));
+    // As a text, for it is nested deeper than readers go.
+    assert_eq!(event["unmapped"]["resources"], nested.to_string());
+    let few = (0..400).fold(json!({"ARN": "arn:0"}), |inner, _| json!([inner]));
+    let event = with(json!({"eventSource": "s3.amazonaws.com", "resources": few}));
+    assert_eq!(event["unmapped"].get("resources"), None);
+}
+
+#[test]
 fn a_failure_says_why() {
     let event = with(json!({"errorCode": "AccessDenied", "errorMessage": "not yours"}));
     assert_eq!(
@@ -277,6 +292,12 @@ fn a_failure_says_why() {
     );
     assert_eq!(event["api"]["response"]["error"], "AccessDenied");
     assert_eq!(event["api"]["response"]["message"], "not yours");
+    // IAM Identity Center's sign-in has no error's code.
+    let event = with(json!({
+        "eventName": "CredentialVerification",
+        "serviceEventDetails": {"CredentialVerification": "Failure"},
+    }));
+    assert_eq!((&event["status"], &event["status_id"]), (&json!("Failure"), &json!(2)));
 }
 
 /// Every scalar in a value, as text.
