@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
+use trailsift_event::{Actor, ActorKind, Credentials};
 
 use super::{text, trailsift};
 
@@ -244,6 +245,17 @@ fn every_example_of_a_selector_selects_what_it_is_shown_for_and_nothing_else() {
             ("everything", &all),
         ],
     );
+}
+
+#[test]
+fn the_pages_name_every_field_and_word_of_an_actor() {
+    let fields = Actor::FIELDS.iter().map(|field| format!("actor.{field}"));
+    let kinds = ActorKind::ALL.iter().map(|kind| kind.as_str().to_owned());
+    let credentials = Credentials::ALL.iter().map(|it| it.as_str().to_owned());
+    for name in fields.chain(kinds).chain(credentials) {
+        assert!(SELECTORS.contains(&format!("`{name}`")), "SELECTORS.md has no {name}");
+        assert!(REFERENCE.contains(&name), "reference.toml has no {name}");
+    }
 }
 
 #[test]
