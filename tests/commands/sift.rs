@@ -215,6 +215,31 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
 }
 
 #[test]
+fn a_stream_is_not_read_on_for_a_reader_that_is_gone() {
+    let record = r#"{"eventSource":"codeguru-reviewer.amazonaws.com"},"#.repeat(1000);
+    for args in [["--json"].as_slice(), &["--format", "ocsf"]] {
+        let args: Vec<_> = args.iter().map(OsStr::new).collect();
+        let mut child = command(&args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("trailsift starts");
+        drop(child.stdout.take());
+        let mut stdin = child.stdin.take().expect("standard input");
+        stdin.write_all(br#"{"Records":["#).expect("taken");
+        // Three times what a thread holds before it writes.
+        let fed =
+            (0..(24 << 20) / record.len()).find_map(|_| stdin.write_all(record.as_bytes()).err());
+        assert!(fed.is_some(), "{args:?}: all was read");
+        drop(stdin);
+        let output = child.wait_with_output().expect("trailsift ends");
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        assert_eq!(text(&output.stderr), "");
+    }
+}
+
+#[test]
 fn more_events_than_a_thread_may_hold_come_out_whole_and_in_order() {
     let folder = tempfile::tempdir().expect("a folder");
     let spec = |seed| FileSpec { seed, records: 9000, selected_one_in: 1, ..FileSpec::default() };

@@ -28,6 +28,9 @@ const WHOLE: u64 = 4 << 20;
 const ONE_SHOT: usize = 16 << 20;
 /// What all threads together may keep for that, in bytes.
 const ALL_ONE_SHOTS: usize = 256 << 20;
+/// What is held of one file's output before it is written, in bytes. What a format makes of an event
+/// may be ten times as long.
+const MAX_TEXT: usize = 8 << 20;
 /// How many bad records of one file are named; the others are only counted.
 const NAMED_FAULTS: u64 = 10;
 
@@ -136,9 +139,11 @@ impl OneFile<'_, '_> {
         let result = loop {
             match sifter.run(&mut self.desk.scratch) {
                 Ok(Sifting::NeedInput) => feed(&mut sifter, &mut self.desk.room)?,
+                // The end of this file may be far, and whoever feeds a pipe waits for it.
                 Ok(Sifting::Full) => {
-                    self.keep(sifter.take());
-                    self.turn.flush();
+                    if !(self.keep(sifter.take()) && self.write()) {
+                        return Ok(());
+                    }
                 }
                 Ok(Sifting::Done) => break Ok(()),
                 Err(fault) => break Err(fault),
@@ -148,7 +153,9 @@ impl OneFile<'_, '_> {
             inflated = now;
         };
         self.progress.inflated(sifter.counts().inflated - inflated);
-        self.keep(sifter.take());
+        if !self.keep(sifter.take()) {
+            return Ok(());
+        }
         self.summary.file(sifter.counts());
         if self.faults > NAMED_FAULTS {
             let more = self.faults - NAMED_FAULTS;
@@ -161,7 +168,8 @@ impl OneFile<'_, '_> {
         Ok(())
     }
 
-    fn keep(&mut self, found: Vec<Found>) {
+    /// Whether to go on.
+    fn keep(&mut self, found: Vec<Found>) -> bool {
         for found in found {
             match found {
                 Found::Record(record) => self.keep_record(&record),
@@ -173,7 +181,16 @@ impl OneFile<'_, '_> {
                     }
                 }
             }
+            if self.turn.text.len() >= MAX_TEXT && !self.write() {
+                return false;
+            }
         }
+        true
+    }
+
+    /// Writes what there is so far. Whether to go on: somebody still wants to know.
+    fn write(&mut self) -> bool {
+        self.turn.flush() && !self.sieve.is_overfull()
     }
 
     fn keep_record(&mut self, record: &Record) {

@@ -96,14 +96,15 @@ pub(super) struct Turn<'a> {
 
 impl Turn<'_> {
     /// Writes what the file has so far, which takes its turn: for a file with more events than may
-    /// be held.
-    pub(super) fn flush(&mut self) {
+    /// be held. Whether more can be written.
+    pub(super) fn flush(&mut self) -> bool {
         let mut state = self.output.lock();
         while state.turn != self.number && state.closed.is_none() {
             state = self.output.wait(state);
         }
         self.output.write(&mut state, &self.text);
         self.text.clear();
+        state.closed.is_none()
     }
 
     /// The file is finished: its text is written when its turn comes.

@@ -87,7 +87,7 @@ pub(super) fn reason_to_skip(path: &Path) -> Option<&'static str> {
     let parts: Vec<_> = path
         .components()
         .filter_map(|part| match part {
-            Component::Normal(name) => name.to_str(),
+            Component::Normal(name) => Some(name.to_string_lossy()),
             _ => None,
         })
         .collect();
@@ -111,6 +111,9 @@ pub(super) fn reason_to_skip(path: &Path) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
+    #[cfg(unix)]
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _};
+
     use super::*;
 
     #[test]
@@ -138,6 +141,18 @@ mod tests {
             ("events.log.gz".into(), "other"),
         ] {
             assert_eq!(reason_to_skip(Path::new(&path)), Some(reason), "{path}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_name_that_is_no_text_is_judged_like_any_other() {
+        for (name, reason) in [
+            (b"bad\xff.json".as_slice(), None),
+            (b"x.json/bad\xff", Some("other")),
+            (b"111122223333_CloudTrail-Digest_\xff.json.gz", Some("digest")),
+        ] {
+            assert_eq!(reason_to_skip(Path::new(OsStr::from_bytes(name))), reason, "{name:?}");
         }
     }
 }
