@@ -39,6 +39,9 @@ pub struct Actor<'r> {
     /// Who vouched for the session, where it was had for an identity provider's token:
     /// `accounts.google.com`, or the ARN of the account's own provider.
     pub web_identity_provider: Option<Cow<'r, str>>,
+    /// The account of a provider of products that uses the caller's session by temporary delegation
+    /// (`invokedByDelegate`). Not in the envelope.
+    pub delegate_account_id: Option<Cow<'r, str>>,
 }
 
 /// What a field of an actor holds.
@@ -175,16 +178,18 @@ impl<'r> Actor<'r> {
         "source_identity",
     ];
 
-    /// Every field of a record that an actor depends on, from the record's top. Where one is twice
-    /// in its object, the last counts. Of `sessionContext` and `onBehalfOf` themselves it counts
-    /// whether they hold anything.
+    /// Every field of a record that an actor's [`FIELDS`](Self::FIELDS) and its web identity's provider
+    /// depend on, from the record's top. Where one is twice in its object, the last counts. Of
+    /// `sessionContext` and `onBehalfOf` themselves it counts whether they hold anything.
     pub const PATHS: &'static [&'static str] = identity::PATHS;
 
     /// The caller that this `userIdentity` describes. Total: whatever the value is, there is an
     /// answer.
     pub fn of(identity: Json<'r>) -> Self {
+        let delegate_account_id = identity.text_at(&["invokedByDelegate", "accountId"]);
         let identity = Identity::read(identity);
         Self {
+            delegate_account_id,
             kind: identity.kind(),
             caller: identity.behind(),
             name: identity.name(),

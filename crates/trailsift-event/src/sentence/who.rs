@@ -66,10 +66,12 @@ fn caller(actor: &Actor<'_>) -> String {
     let besides = |what: &str, text: Option<&str>| {
         text.filter(|text| person != Some(text)).map(|text| format!("{what} {}", shown(text)))
     };
+    let delegate = actor.delegate_account_id.as_deref();
     let details = [
         kind,
         besides("source identity", source),
         besides("session", session),
+        delegate.map(|account| format!("used by account {}", shown(account))),
         Some("MFA".to_owned()).filter(|_| actor.mfa == Some(true)),
     ];
     let details: Vec<_> = details.into_iter().flatten().collect();

@@ -162,9 +162,12 @@ proptest! {
         let json = identity.to_string();
         let Actor {
             kind: _, caller: _, credentials: _, mfa: _,
-            name, arn, account_id, session_name, invoked_by, source_identity, web_identity_provider,
+            name, arn, account_id, session_name, invoked_by, source_identity, web_identity_provider, delegate_account_id,
         } = Actor::of(Json::new(json.as_bytes()));
-        let held = [name, arn, account_id, session_name, invoked_by, source_identity, web_identity_provider];
+        let held = [
+            name, arn, account_id, session_name, invoked_by, source_identity, web_identity_provider,
+            delegate_account_id,
+        ];
         for held in held.into_iter().flatten() {
             prop_assert!(!held.is_empty());
             prop_assert!(texts.iter().any(|text| text.contains(&*held)), "{} in {}", held, json);

@@ -121,6 +121,12 @@ fn nobody_can_pass_for_root_for_a_service_or_for_another_account() {
             "account 444455556666 (called root)",
         ),
         (r#""type":"Unknown","userName":"ec2.amazonaws.com""#, "ec2.amazonaws.com (unknown kind)"),
+        // The session is the account's own, and who uses it is a provider of products.
+        (
+            r#""type":"AssumedRole","arn":"arn:aws:sts::111122223333:assumed-role/Admin/444455556666",
+                "accountId":"111122223333","invokedByDelegate":{"accountId":"444455556666"}"#,
+            "444455556666 (assumed role Admin, used by account 444455556666)",
+        ),
         // A user keeps the name, whatever else stands there.
         (
             r#""type":"IAMUser","userName":"bob","sessionContext":{"sourceIdentity":"alice"}"#,
