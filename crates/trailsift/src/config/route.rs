@@ -32,8 +32,20 @@ pub(super) fn route(section: &mut Section<'_, '_>) -> Option<RouteDraft> {
         place: section.place,
         name,
         selectors: written.map(|written| written.into_iter().map(|it| it.value.spec).collect()),
-        sinks: section.need("sinks", ListOf(NAME)).map_or_else(Vec::new, |sinks| sinks.value),
+        sinks: sinks(section),
     })
+}
+
+fn sinks(section: &mut Section<'_, '_>) -> Vec<At<String>> {
+    let Some(node) = section.node("sinks") else {
+        section.scope.findings.missing(
+            section.place,
+            "the route has no sinks",
+            "add sinks = [\"NAME\"], each of them the NAME of a [sink.NAME]",
+        );
+        return Vec::new();
+    };
+    ListOf(NAME).read(&node).unwrap_or_default()
 }
 
 /// A selector, and where each of its fields is named.

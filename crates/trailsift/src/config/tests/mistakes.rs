@@ -190,6 +190,10 @@ fn each_mistake_has_one_error_with_its_remedy() {
             "8:1: the route has no selector",
         ),
         (
+            "[[route]]\nname = \"r\"\n[[route.selector]]\neventID = { exists = true }\n",
+            "8:1: the route has no sinks (add sinks = [\"NAME\"], each of them the NAME of a [sink.NAME])",
+        ),
+        (
             "[[route]]\nname = \"r\"\nsinks = [\"s\"]\nselector = [{ eventSource = \"iam\" }]\n[sink.s]\ntype = \"stdout\"\n",
             "11:29: `route.selector.eventSource` must be a table of operators",
         ),
