@@ -66,6 +66,11 @@ impl<'r> Json<'r> {
         }
     }
 
+    /// The boolean, also one that is written as a string, as AWS writes some of them.
+    pub fn flag_or_word(self) -> Option<bool> {
+        self.flag().or_else(|| self.text()?.parse().ok())
+    }
+
     /// The members of the object in their order; none if it is no object.
     pub fn members(self) -> Members<'r> {
         Members { rest: self.inside(b'{') }

@@ -87,7 +87,7 @@ impl<'r> Operation<'r> {
     pub fn of(event: &Event<'r>) -> Self {
         let name = event.text("eventName");
         let act = reviewer::Act::of(event);
-        let said = event.get("readOnly").and_then(flag);
+        let said = event.get("readOnly").and_then(Json::flag_or_word);
         let likely = match act {
             Some(act) => act.activity(),
             None => name.as_deref().map_or(Activity::Other, verb::activity),
@@ -102,15 +102,6 @@ impl<'r> Operation<'r> {
         let read_only = said.or(act.map(|act| act.activity() == Activity::Read));
         Self { name, activity, read_only, resources }
     }
-}
-
-/// A boolean, also one that is written as a string.
-fn flag(value: Json<'_>) -> Option<bool> {
-    value.flag().or_else(|| match value.text()?.as_ref() {
-        "true" => Some(true),
-        "false" => Some(false),
-        _ => None,
-    })
 }
 
 #[cfg(test)]

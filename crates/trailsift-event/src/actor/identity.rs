@@ -215,7 +215,7 @@ impl<'r> Identity<'r> {
         match caller {
             ActorKind::Root => true,
             ActorKind::FederatedUser if by_root() => true,
-            _ => flag(self.session.assumed_root) == Some(true),
+            _ => self.session.assumed_root.and_then(Json::flag_or_word) == Some(true),
         }
     }
 
@@ -274,7 +274,7 @@ impl<'r> Identity<'r> {
     }
 
     pub(super) fn mfa(&self) -> Option<bool> {
-        flag(self.session.mfa)
+        self.session.mfa?.flag_or_word()
     }
 
     pub(super) fn session_name(&self) -> Option<Cow<'r, str>> {
@@ -337,16 +337,6 @@ impl<'r> Issuer<'r> {
 /// A string that is not empty.
 fn text(value: Option<Json<'_>>) -> Option<Cow<'_, str>> {
     value?.text().filter(|text| !text.is_empty())
-}
-
-/// A boolean. AWS writes some of them as strings.
-fn flag(value: Option<Json<'_>>) -> Option<bool> {
-    let value = value?;
-    value.flag().or_else(|| match value.text()?.as_ref() {
-        "true" => Some(true),
-        "false" => Some(false),
-        _ => None,
-    })
 }
 
 /// Whether it is an object that holds more than nulls.

@@ -38,8 +38,7 @@ impl<'r> Fields<'_, 'r> {
 
     /// The boolean at the end of these names, also one that is written as a string.
     fn flag(&self, path: &[&str]) -> Option<bool> {
-        let value = self.at(path)?;
-        value.flag().or_else(|| value.text()?.parse().ok())
+        self.at(path)?.flag_or_word()
     }
 }
 

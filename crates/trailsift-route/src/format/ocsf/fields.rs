@@ -52,7 +52,7 @@ impl<'c, 'r> Fields<'c, 'r> {
     /// Takes the boolean at the end of these names, also one that is written as a string.
     pub(super) fn flag(&self, path: &[&str]) -> Option<bool> {
         let value = self.at(path)?;
-        let flag = value.flag().or_else(|| value.text()?.parse().ok())?;
+        let flag = value.flag_or_word()?;
         self.take(value);
         Some(flag)
     }
