@@ -158,7 +158,7 @@ mod tests {
         assert_eq!(plain.formatting(0, 1, MIB), plain);
         let budget = plain.formatting(3, 1, MIB);
         assert_eq!((budget.held_bytes, budget.portion_bytes), (MIB / 4, MIB / 4));
-        assert_eq!((budget.large_bytes, budget.whole_pool_bytes), (5 * MIB, 17 * MIB));
+        assert_eq!((budget.large_bytes, budget.whole_pool_bytes), (16 * MIB / 3, 16 * MIB + 1));
         let little = Budget::plan(64 * MIB, 16, 1, MIB).formatting(4, 1, MIB);
         assert_eq!((little.large_bytes, little.whole_pool_bytes), (MIB, 4 * MIB));
     }

@@ -13,8 +13,8 @@ use crate::obligation::Obligation;
 /// Up to so many bytes of records are written on the caller's thread: less than a millisecond's work.
 const BRIEF_BYTES: usize = 16 << 10;
 /// How much larger than its record a large event can be: formats that hold the record as a string
-/// double its quotes, and say parts of it again, some of them twice.
-pub(crate) const GROWTH: usize = 5;
+/// double its quotes, and say parts of it again: of one long ARN the longest part six times.
+pub(crate) const GROWTH: usize = 8;
 
 /// Writes the events of one sink in its format, no more of them at once than there is room for.
 ///

@@ -133,8 +133,8 @@ impl Formatter {
     }
 
     /// The event: one JSON value, without a line break but where the record has one. A raw one
-    /// shares the record's memory; that of a large record has five times its size at most. `routes`
-    /// are those that lead it to this sink.
+    /// shares the record's memory; that of a large record has eight times its size and some KiB at
+    /// most. `routes` are those that lead it to this sink.
     pub fn render(&self, record: &Record, routes: RouteSet, origin: Origin<'_>) -> Bytes {
         let write = match self.format {
             Format::Raw => return record.bytes.clone(),
