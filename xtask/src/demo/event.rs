@@ -1,20 +1,16 @@
-use serde_json::Value;
+use trailsift_event::Event;
+use trailsift_event::text::escaped;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
-/// An event in one short line: when, what, who and where. Nothing in it can move the cursor.
+/// An event in one line: when, where, and in words who did what. Nothing in it can move the cursor.
 pub(super) fn line(record: &[u8]) -> String {
-    let Ok(event) = serde_json::from_slice::<Value>(record) else {
-        return format!("not JSON: {}", shortened(&String::from_utf8_lossy(record), 100));
-    };
-    let field = |name: &str| event[name].as_str().unwrap_or("-").to_owned();
-    let time = field("eventTime");
+    let event = Event::new(record);
+    let field = |name: &str| event.text(name).unwrap_or_else(|| "-".into());
     format!(
-        "{} {} {} {} {}",
-        column(&time, 20),
-        column(&field("eventName"), 32),
-        column(&who(&event["userIdentity"]), 38),
-        column(&field("recipientAccountId"), 12),
-        shortened(&field("awsRegion"), 20),
+        "{} {} {}",
+        column(&field("eventTime"), 20),
+        column(&field("awsRegion"), 14),
+        shortened(&event.sentence(), 90),
     )
 }
 
@@ -25,29 +21,8 @@ fn column(text: &str, cells: usize) -> String {
     format!("{text}{:padding$}", "")
 }
 
-/// The shortest telling name: what a person would look for first.
-fn who(identity: &Value) -> String {
-    let kind = identity["type"].as_str();
-    let name = identity["invokedBy"]
-        .as_str()
-        .map(|service| format!("via {service}"))
-        .or_else(|| {
-            let (_, name) = identity["arn"].as_str()?.rsplit_once(':')?;
-            Some(name.strip_prefix("assumed-role/").unwrap_or(name).to_owned())
-        })
-        .or_else(|| Some(identity["userName"].as_str()?.to_owned()))
-        .or_else(|| Some(identity["onBehalfOf"]["userId"].as_str()?.to_owned()))
-        .or_else(|| Some(format!("account {}", identity["accountId"].as_str()?)));
-    match (kind, name) {
-        (Some("AssumedRole"), Some(name)) => name,
-        (Some(kind), Some(name)) => format!("{kind} {name}"),
-        (Some(kind), None) => kind.to_owned(),
-        (None, name) => name.unwrap_or_else(|| "nobody named".to_owned()),
-    }
-}
-
 fn shortened(text: &str, most: usize) -> String {
-    let escaped: String = text.chars().flat_map(char::escape_debug).collect();
+    let escaped = escaped(text);
     if escaped.width() <= most {
         return escaped;
     }
@@ -66,18 +41,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_tells_when_what_who_and_where() {
-        let record = br#"{"eventTime":"2026-01-15T00:05:09Z","eventName":"ListCodeReviews","awsRegion":"eu-west-1","recipientAccountId":"111122223333","userIdentity":{"type":"AssumedRole","arn":"arn:aws:sts::111122223333:assumed-role/ci/alice"}}"#;
-        let line = line(record);
-        let words: Vec<_> = line.split_whitespace().collect();
-        let expected =
-            ["2026-01-15T00:05:09Z", "ListCodeReviews", "ci/alice", "111122223333", "eu-west-1"];
-        assert_eq!(words, expected);
+    fn a_line_tells_when_where_who_and_what() {
+        let record = br#"{"eventTime":"2026-01-15T00:05:09Z","eventSource":"codeguru-reviewer.amazonaws.com","eventName":"ListCodeReviews","awsRegion":"eu-west-1","userIdentity":{"type":"AssumedRole","arn":"arn:aws:sts::111122223333:assumed-role/ci/alice"}}"#;
+        assert_eq!(
+            line(record),
+            "2026-01-15T00:05:09Z eu-west-1      alice (assumed role ci) listed the code reviews"
+        );
     }
 
     #[test]
     fn text_of_an_event_cannot_steer_the_terminal() {
-        let hostile = "{\"eventName\":\"\\u001b[2J\\nforged\",\"userIdentity\":null}";
+        let hostile = "{\"eventName\":\"\\u001b[2J\\nforged\",\"awsRegion\":\"\\u001b[2J\"}";
         assert!(!line(hostile.as_bytes()).contains(char::is_control));
         assert!(!line(b"\x1b[2J").contains(char::is_control));
     }

@@ -149,7 +149,7 @@ fn warn_if_anyone_may_write(_: &Path, _: &fs::Metadata, _: &Findings) {}
 /// The parts of a file that must not be shown: literal secrets, wherever they stand.
 fn secrets(table: &DeTable<'_>) -> Vec<Range<usize>> {
     let mut hidden = Vec::new();
-    hide_in_table(table, false, &mut hidden);
+    hide_in_table(table, false, true, &mut hidden);
     hidden
 }
 
@@ -168,9 +168,14 @@ fn perhaps_secrets(text: &str) -> Vec<Range<usize>> {
     hidden
 }
 
-fn hide_in_table(table: &DeTable<'_>, secret: bool, hidden: &mut Vec<Range<usize>>) {
+fn hide_in_table(table: &DeTable<'_>, secret: bool, is_top: bool, hidden: &mut Vec<Range<usize>>) {
     for (key, value) in table {
         let name = key.get_ref();
+        if is_top && name == "route" {
+            // Routes hold none, whatever the fields of their selectors are called
+            // (`sessionCredentialFromConsole`).
+            continue;
+        }
         let refers =
             matches!(value.get_ref(), DeValue::String(_)) && (name == "env" || name == "file");
         let secret = (secret || names_a_secret(name)) && !refers;
@@ -185,7 +190,7 @@ fn hide_in_value(
     hidden: &mut Vec<Range<usize>>,
 ) {
     match value.get_ref() {
-        DeValue::Table(table) => hide_in_table(table, secret, hidden),
+        DeValue::Table(table) => hide_in_table(table, secret, false, hidden),
         DeValue::Array(items) => {
             items.iter().for_each(|item| hide_in_value(item, secret, is_env, hidden));
         }

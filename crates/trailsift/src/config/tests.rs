@@ -277,6 +277,16 @@ fn a_file_that_anyone_may_change_is_a_warning() {
     assert!(loaded.warnings.render(false).contains("anyone on this machine may change this file"));
 }
 
+/// `sessionCredentialFromConsole` is called like a secret and is none: a mistake in a selector is shown.
+#[test]
+fn what_is_wrong_in_a_selector_is_shown() {
+    let text = "[[route]]\nname = \"r\"\nsinks = [\"s\"]\n[[route.selector]]\n\
+                sessionCredentialFromConsole = { equals = [true] }\n[sink.s]\ntype = \"stdout\"\n";
+    let findings = load_text(text).expect_err("a boolean where CloudTrail writes a string");
+    let shown = findings.render(false);
+    assert!(shown.contains("| sessionCredentialFromConsole = { equals = [true] }"), "{shown}");
+}
+
 #[test]
 fn sift_needs_neither_accounts_nor_secrets() {
     let main = SAMPLES[2].1.split("\n[account]").next().expect("a first part");
