@@ -2,25 +2,14 @@ use trailsift_event::Event;
 use trailsift_event::text::escaped;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
-/// An event in one line: when, where, and in words who did what. Nothing in it can move the cursor.
+/// An event in one line: when, and in words who did what. Nothing in it can move the cursor.
 pub(super) fn line(record: &[u8]) -> String {
     let event = Event::new(record);
-    let field = |name: &str| event.text(name).unwrap_or_else(|| "-".into());
-    format!(
-        "{} {} {}",
-        column(&field("eventTime"), 20),
-        column(&field("awsRegion"), 14),
-        shortened(&event.sentence(), 90),
-    )
+    let time = event.text("eventTime").unwrap_or_else(|| "-".into());
+    format!("{} {}", shortened(&time, 20), shortened(&event.sentence(), 105))
 }
 
-/// The text in so many cells of a terminal: some characters take two.
-fn column(text: &str, cells: usize) -> String {
-    let text = shortened(text, cells);
-    let padding = cells.saturating_sub(text.width());
-    format!("{text}{:padding$}", "")
-}
-
+/// The text in at most so many cells of a terminal: some characters take two.
 fn shortened(text: &str, most: usize) -> String {
     let escaped = escaped(text);
     if escaped.width() <= most {
@@ -41,17 +30,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_tells_when_where_who_and_what() {
-        let record = br#"{"eventTime":"2026-01-15T00:05:09Z","eventSource":"codeguru-reviewer.amazonaws.com","eventName":"ListCodeReviews","awsRegion":"eu-west-1","userIdentity":{"type":"AssumedRole","arn":"arn:aws:sts::111122223333:assumed-role/ci/alice"}}"#;
+    fn a_line_tells_when_who_and_what() {
+        let record = br#"{"eventTime":"2026-01-15T00:05:09Z","eventSource":"codeguru-reviewer.amazonaws.com","eventName":"ListCodeReviews","userIdentity":{"type":"AssumedRole","arn":"arn:aws:sts::111122223333:assumed-role/ci/alice"}}"#;
         assert_eq!(
             line(record),
-            "2026-01-15T00:05:09Z eu-west-1      alice (assumed role ci) listed the code reviews"
+            "2026-01-15T00:05:09Z alice (assumed role ci) listed the code reviews"
         );
     }
 
     #[test]
     fn text_of_an_event_cannot_steer_the_terminal() {
-        let hostile = "{\"eventName\":\"\\u001b[2J\\nforged\",\"awsRegion\":\"\\u001b[2J\"}";
+        let hostile = "{\"eventName\":\"\\u001b[2J\\nforged\",\"eventTime\":\"\\u001b[2J\"}";
         assert!(!line(hostile.as_bytes()).contains(char::is_control));
         assert!(!line(b"\x1b[2J").contains(char::is_control));
     }
