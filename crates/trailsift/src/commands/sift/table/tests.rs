@@ -123,6 +123,19 @@ fn people_stand_before_what_lends_them_their_powers() {
         ),
         (json!({"type": "AWSService", "invokedBy": "autoscaling.amazonaws.com"}), "autoscaling"),
         (json!({"type": "AWSAccount", "accountId": "444455556666"}), "444455556666"),
+        // Their sessions are named by whoever is there.
+        (
+            json!({"type": "AWSAccount", "accountId": "444455556666", "principalId": "AROAX:alice"}),
+            "444455556666 (alice)",
+        ),
+        (
+            json!({"type": "Root", "userName": "acme", "invokedBy": "athena.amazonaws.com"}),
+            "root (via athena)",
+        ),
+        (
+            json!({"type": "IAMUser", "userName": "athena.amazonaws.com", "invokedBy": "athena.amazonaws.com"}),
+            "athena.amazonaws.com (via athena)",
+        ),
         (json!({"type": "Martian"}), "unknown"),
         (json!({"type": "AWSService", "invokedBy": "AWS Internal"}), "\"AWS Internal\""),
         (json!({"type": "IAMUser", "userName": "Root"}), "\"Root\""),

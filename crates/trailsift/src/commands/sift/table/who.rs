@@ -19,8 +19,10 @@ pub(super) fn text(actor: &Actor<'_>) -> String {
     if actor.credentials == Credentials::LongTerm {
         remarks.push("long-term key".into());
     }
+    // A user may be called like the service that acts for them.
+    let is_itself = matches!(actor.caller, ActorKind::AwsService | ActorKind::Unknown);
     let service = actor.invoked_by.as_deref().map(|service| word(short(service)));
-    let service = service.filter(|service| *service != name);
+    let service = service.filter(|service| !is_itself || *service != name);
     remarks.extend(service.map(|service| format!("via {service}").into()));
     match remarks.is_empty() {
         true => name.into_owned(),
@@ -31,13 +33,21 @@ pub(super) fn text(actor: &Actor<'_>) -> String {
 fn name<'a>(actor: &'a Actor<'_>, remarks: &mut Vec<Cow<'a, str>>) -> Cow<'a, str> {
     let name = actor.name.as_deref();
     let person = actor.source_identity.as_deref().or(actor.session_name.as_deref());
-    let name = match actor.kind {
+    let name = match actor.caller {
         ActorKind::Root => return ROOT.into(),
+        // Another account's sessions and users are called as it likes.
+        ActorKind::AwsAccount if actor.account_id.is_some() => {
+            remarks.extend(person.or(name).map(word));
+            actor.account_id.as_deref()
+        }
         _ if person.is_some() => {
             remarks.extend(name.filter(|name| person != Some(name)).map(word));
             person
         }
         ActorKind::AwsService => name.or(actor.invoked_by.as_deref()).map(short),
+        ActorKind::Unknown if actor.kind == ActorKind::AwsService => {
+            name.or(actor.invoked_by.as_deref().map(short))
+        }
         _ => name,
     };
     let known = name.or(actor.arn.as_deref()).or(actor.account_id.as_deref());
