@@ -140,6 +140,9 @@ fn people_stand_before_what_lends_them_their_powers() {
         (json!({"type": "AWSService", "invokedBy": "AWS Internal"}), "\"AWS Internal\""),
         (json!({"type": "IAMUser", "userName": "Root"}), "\"Root\""),
         (json!({"type": "SAMLUser", "userName": "root (MFA)"}), "\"root (MFA)\""),
+        (json!({"type": "IAMUser", "userName": "root\u{1160}"}), "\"root\u{1160}\""),
+        (json!({"type": "IAMUser", "userName": "root\u{5b0}"}), "\"root\u{5b0}\""),
+        (json!({"type": "IAMUser", "userName": "José"}), "José"),
     ] {
         let record = json!({"userIdentity": identity}).to_string();
         let event = Event::new(record.as_bytes());

@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
+use trailsift_event::text::is_unseen;
 use trailsift_event::{Actor, ActorKind, Credentials};
+use unicode_width::UnicodeWidthChar as _;
 
 use super::short;
 
@@ -55,9 +57,10 @@ fn name<'a>(actor: &'a Actor<'_>, remarks: &mut Vec<Cow<'a, str>>) -> Cow<'a, st
 }
 
 /// The name as it is if it is one word; else in quotes, so that nobody can be called what we say
-/// of others.
+/// of others. Letters that take no room of their own make another word of it and hardly show.
 fn word(name: &str) -> Cow<'_, str> {
-    let is_plain = |c: char| c.is_alphanumeric() || "-_./:@+=*#%$&~".contains(c);
+    let is_letter = |c: char| c.is_alphanumeric() && !is_unseen(c) && c.width() != Some(0);
+    let is_plain = |c: char| is_letter(c) || "-_./:@+=*#%$&~".contains(c);
     match name.chars().all(is_plain) && !name.eq_ignore_ascii_case(ROOT) {
         true => name.into(),
         false => format!("\"{name}\"").into(),
