@@ -5,7 +5,7 @@ use ipnet::IpNet;
 
 use super::Odd;
 use crate::cidr::{Address, Networks};
-use crate::fields::{self, Found};
+use crate::fields::{self, Found, Shape};
 use crate::literals::is_positive;
 use crate::spec::{Condition, SelectorSpec, Value};
 use crate::words;
@@ -42,8 +42,9 @@ pub(super) fn dead_values(selector: &SelectorSpec) -> Vec<(&str, Odd)> {
         for condition in &field.conditions {
             let Condition::Equals(values) = condition else { continue };
             let others = || conditions_of(selector, &field.path).into_iter();
+            // By place, not by content: that would be all values again for each of them.
             let rejecting = |value: &Value| {
-                let mut others = others().filter(|other| *other != condition);
+                let mut others = others().filter(|other| !std::ptr::eq(*other, condition));
                 others.find(|other| rejects(other, value, is_single))
             };
             let dead = values.iter().filter_map(|value| Some((value, rejecting(value)?)));
@@ -62,8 +63,14 @@ pub(super) fn dead_values(selector: &SelectorSpec) -> Vec<(&str, Odd)> {
     found
 }
 
+/// Whether a record holds at most one value there: not where services write what they like, or where
+/// an array belongs.
 fn is_single(path: &str) -> bool {
-    matches!(fields::look_up(path), Found::Known { is_single: true, .. })
+    match fields::look_up(path) {
+        Found::Known { shape: Shape::Free | Shape::List(_), .. } => false,
+        Found::Known { is_single, .. } => is_single,
+        _ => false,
+    }
 }
 
 fn conditions_of<'s>(selector: &'s SelectorSpec, path: &str) -> Vec<&'s Condition> {
