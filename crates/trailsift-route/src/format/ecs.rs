@@ -52,6 +52,11 @@ pub(super) fn write(out: &mut Object<'_>, context: &Context<'_>) {
     }
     out.text("message", &event.sentence());
     out.object("ecs", |ecs| ecs.text("version", VERSION));
+    out.object("labels", |labels| {
+        labels.text("actor_kind", actor.kind.as_str());
+        labels.text("actor_credentials", actor.credentials.as_str());
+        labels.text_if("route", context.routes.first());
+    });
     about(out, context, &fields);
     cloud(out, &fields);
     people(out, &fields, &actor);

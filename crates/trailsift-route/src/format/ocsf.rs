@@ -5,7 +5,7 @@ mod fields;
 mod parties;
 mod resources;
 
-use trailsift_event::{Activity, Operation, Outcome};
+use trailsift_event::{Activity, Actor, Operation, Outcome};
 
 use super::moment::Moment;
 use super::writer::Object;
@@ -59,7 +59,8 @@ pub(super) fn write(out: &mut Object<'_>, context: &Context<'_>) {
     status(out, context);
     out.text("message", &event.sentence());
     api(out, &mut writing);
-    actor::write(out, &event.actor(), &mut writing);
+    let actor = event.actor();
+    actor::write(out, &actor, &mut writing);
     parties::cloud(out, &writing.fields);
     parties::source(out, &mut writing);
     parties::destination(out, &writing.fields);
@@ -67,7 +68,7 @@ pub(super) fn write(out: &mut Object<'_>, context: &Context<'_>) {
         request.text_if("user_agent", writing.fields.text(&["userAgent"]));
     });
     resources::write(out, &operation, event.values("resources"), &mut writing);
-    metadata(out, context, &writing);
+    metadata(out, context, &actor, &writing);
     observables(out, &writing.observables);
     out.object_if_any("unmapped", |unmapped| writing.fields.rest(unmapped));
     raw_data(out, context);
@@ -151,7 +152,12 @@ fn api(out: &mut Object<'_>, writing: &mut Writing<'_, '_>) {
     });
 }
 
-fn metadata(out: &mut Object<'_>, context: &Context<'_>, writing: &Writing<'_, '_>) {
+fn metadata(
+    out: &mut Object<'_>,
+    context: &Context<'_>,
+    actor: &Actor<'_>,
+    writing: &Writing<'_, '_>,
+) {
     let fields = &writing.fields;
     out.object("metadata", |metadata| {
         metadata.text("version", VERSION);
@@ -173,6 +179,18 @@ fn metadata(out: &mut Object<'_>, context: &Context<'_>, writing: &Writing<'_, '
         metadata.text_if("original_time", fields.text(&["eventTime"]));
         metadata.text_if("log_name", known(context.origin.bucket));
         metadata.text_if("log_source", known(context.origin.key));
+        // What is derived, and has no attribute of its own: root behind a federated user, for one.
+        metadata.array_if_any("tags", |tags| {
+            let mut tag = |name, value| {
+                tags.object(|tag| {
+                    tag.text("name", name);
+                    tag.text("value", value);
+                });
+            };
+            tag("actor.kind", actor.kind.as_str());
+            tag("actor.credentials", actor.credentials.as_str());
+            context.routes.iter().for_each(|route| tag("route", route));
+        });
         metadata.array_if_any("debug", |debug| {
             for note in &writing.notes {
                 debug.text(note);

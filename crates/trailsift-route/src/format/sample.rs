@@ -25,9 +25,11 @@ pub(super) fn render_file(format: Format, record: impl AsRef<[u8]>) -> Value {
 
 fn render_from(format: Format, record: impl AsRef<[u8]>, bucket: Option<&str>) -> Value {
     let bytes = Bytes::copy_from_slice(record.as_ref());
-    let record = Record { index: 7, bytes, routes: RouteSet::EMPTY };
+    let mut routes = RouteSet::EMPTY;
+    routes.insert(0);
+    let record = Record { index: 7, bytes, routes };
     let origin = Origin { bucket, key: Some("AWSLogs/1/x.json.gz"), ..Origin::default() };
-    let event = Formatter::new(format, []).render(&record, RouteSet::EMPTY, origin);
+    let event = Formatter::new(format, ["watch".to_owned()]).render(&record, routes, origin);
     let text = String::from_utf8_lossy(&event);
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }

@@ -45,6 +45,11 @@ fn the_published_sample_has_the_integrations_fields() {
                 "outcome": "success",
                 "original": PUBLISHED,
             },
+            "labels": {
+                "actor_kind": "assumed_role",
+                "actor_credentials": "temporary",
+                "route": "watch",
+            },
             "cloud": {"provider": "aws", "region": "us-west-2", "account": {"id": "123456789012"}},
             "user": {"name": "TestRole", "id": "AAAAAAAAAEXAMPLE:TestSession"},
             "related": {
