@@ -206,7 +206,9 @@ fn meant(name: &str) -> Option<&'static str> {
         return Some(known);
     }
     let most = if name.len() < 6 { 1 } else { 2 };
-    let near = KNOWN.iter().map(|known| (strsim::damerau_levenshtein(name, known), *known));
+    // What differs more in length is further away: a configuration may hold thousands of values.
+    let alike = KNOWN.iter().filter(|known| known.len().abs_diff(name.len()) <= most);
+    let near = alike.map(|known| (strsim::damerau_levenshtein(name, known), *known));
     let near = near.filter(|(distance, known)| *distance <= most && is_slip(name, known));
     near.min().map(|(_, known)| known)
 }

@@ -3,7 +3,10 @@
 /// The known word that was probably meant.
 pub(crate) fn closest<'n>(word: &str, known: impl Iterator<Item = &'n str>) -> Option<&'n str> {
     let word = word.to_lowercase();
+    // What differs more in length is further away: a configuration may hold thousands of words.
+    let length = word.chars().count();
     known
+        .filter(|name| name.chars().count().abs_diff(length) <= 1 + name.len() / 4)
         .map(|name| (strsim::damerau_levenshtein(&word, &name.to_lowercase()), name))
         .min()
         .filter(|(distance, name)| *distance <= 1 + name.len() / 4)
