@@ -54,6 +54,9 @@ impl Share {
     }
 }
 
+/// With how many shorter literals one is compared.
+const MOST_COMPARED: usize = 500;
+
 /// Byte strings of which every record that any of these routes selects has at least one, unless it
 /// spells them with `\u` escapes. Empty if there is no such set, or none that would reject anything.
 pub(crate) fn required<'s>(routes: impl Iterator<Item = &'s RouteSpec>) -> Vec<Vec<u8>> {
@@ -65,10 +68,13 @@ pub(crate) fn required<'s>(routes: impl Iterator<Item = &'s RouteSpec>) -> Vec<V
         }
     }
     all.sort_unstable_by(|a, b| a.len().cmp(&b.len()).then_with(|| a.cmp(b)));
+    all.dedup();
     let mut needed: Vec<Cow<'_, str>> = Vec::new();
     for literal in all {
-        // A record that has the longer one has the shorter one in it.
-        if !needed.iter().any(|shorter| literal.contains(shorter.as_ref())) {
+        // A record that has the longer one has the shorter one in it. Beyond some hundreds looking for
+        // that costs more than it saves.
+        let known = &needed[..needed.len().min(MOST_COMPARED)];
+        if !known.iter().any(|shorter| literal.contains(shorter.as_ref())) {
             needed.push(literal);
         }
     }
