@@ -227,7 +227,10 @@ impl<K: Kind> Kind for ListOf<K> {
 
     /// The items that could be read: the others are reported.
     fn read(&self, node: &Node<'_, '_>) -> Option<Self::Value> {
-        let DeValue::Array(items) = node.value else { return wrong(self, node) };
+        let DeValue::Array(items) = node.value else {
+            node.wrong_type_with(&self.expected(), "put it in brackets: [ … ]");
+            return None;
+        };
         if items.is_empty() {
             node.error(
                 format!("`{}` is empty", node.path),

@@ -39,8 +39,13 @@ impl<'a, 'i> Node<'a, 'i> {
 
     /// Reports the value's type as wrong. Never shows the value.
     pub(super) fn wrong_type(&self, expected: &str) {
+        self.wrong_type_with(expected, "");
+    }
+
+    /// The same with a remedy.
+    pub(super) fn wrong_type_with(&self, expected: &str, hint: &str) {
         let found = type_name(self.value);
-        self.error(format!("`{}` must be {expected}, but is {found}", self.path), "");
+        self.error(format!("`{}` must be {expected}, but is {found}", self.path), hint);
     }
 
     /// The value as a table to read.

@@ -106,7 +106,11 @@ fn field(path: &At<String>, node: &Node<'_, '_>) -> Option<FieldSpec> {
     let findings = node.scope.findings;
     let Some(mut section) = node.section() else {
         let expected = "a table of operators such as { equals = [\"…\"] }";
-        node.wrong_type(expected);
+        let hint = match node.value {
+            DeValue::Array(_) => "write { equals = … } around the list",
+            _ => "write { equals = [ … ] } around the value",
+        };
+        node.wrong_type_with(expected, hint);
         return None;
     };
     if let Some((key, _)) = section

@@ -260,7 +260,7 @@ fn each_mistake_in_a_network_or_an_actor_is_one_error() {
         ),
         (
             cidr("\"10.0.0.0/8\""),
-            "11:28: `route.selector.sourceIPAddress.cidr` must be a list, each item a network such as \"10.0.0.0/8\" or \"2001:db8::/32\", or a single address, but is a string".into(),
+            "11:28: `route.selector.sourceIPAddress.cidr` must be a list, each item a network such as \"10.0.0.0/8\" or \"2001:db8::/32\", or a single address, but is a string (put it in brackets: [ … ])".into(),
         ),
         (
             "sourceIPAddress = { cdir = [\"10.0.0.0/8\"] }".into(),
