@@ -90,14 +90,17 @@ impl<'r> Json<'r> {
     /// The member of this name, unless it is null. Of several the last one, which is what most
     /// readers of JSON take.
     pub fn get(self, name: &str) -> Option<Json<'r>> {
-        let named = self.members().filter(|(known, _)| known == name).last();
-        named.map(|(_, value)| value).filter(|value| value.kind() != Kind::Null)
+        self.last_of(|known| known == name)
     }
 
     /// As [`Json::get`], whichever letters of the name are capitals: services and their versions
     /// differ in whether they write `Name` or `name`.
     pub fn get_any_case(self, name: &str) -> Option<Json<'r>> {
-        let named = self.members().filter(|(known, _)| known.eq_ignore_ascii_case(name)).last();
+        self.last_of(|known| known.eq_ignore_ascii_case(name))
+    }
+
+    fn last_of(self, is_named: impl Fn(&str) -> bool) -> Option<Json<'r>> {
+        let named = self.members().filter(|(known, _)| is_named(known)).last();
         named.map(|(_, value)| value).filter(|value| value.kind() != Kind::Null)
     }
 

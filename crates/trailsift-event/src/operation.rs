@@ -46,22 +46,6 @@ pub enum Activity {
     Other,
 }
 
-impl Activity {
-    /// Every activity.
-    pub const ALL: [Self; 5] = [Self::Create, Self::Read, Self::Update, Self::Delete, Self::Other];
-
-    /// Its name.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Create => "create",
-            Self::Read => "read",
-            Self::Update => "update",
-            Self::Delete => "delete",
-            Self::Other => "other",
-        }
-    }
-}
-
 /// Something that an operation concerns. Every name, ARN, account and owner is a string of the
 /// record, part of one, or what a percent-encoded one says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

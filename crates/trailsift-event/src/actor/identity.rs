@@ -248,26 +248,23 @@ impl<'r> Identity<'r> {
             .or_else(|| text(self.principal_id).filter(|id| is_account(id)))
     }
 
-    /// By the key where there is one, for its first letters tell: see
+    /// By the type where it has but one kind, whatever the key looks like (AWS's own samples write
+    /// `AKIA…` on a role); else by the key, whose first letters tell: see
     /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html>.
     pub(super) fn credentials(&self) -> Credentials {
         let key = text(self.access_key_id);
         let has_session =
             || says_something(self.session_context) || text(self.credential_id).is_some();
-        match self.caller() {
-            // These have no others, whatever the key looks like: AWS's own samples write `AKIA…`.
-            ActorKind::AssumedRole | ActorKind::FederatedUser | ActorKind::IdentityCenterUser => {
-                return Credentials::Temporary;
+        match (self.caller(), key.as_deref().and_then(|key| key.get(..4))) {
+            (
+                ActorKind::AssumedRole | ActorKind::FederatedUser | ActorKind::IdentityCenterUser,
+                _,
+            ) => Credentials::Temporary,
+            (_, Some("AKIA" | "ACCA")) => Credentials::LongTerm,
+            (_, Some("ASIA" | "ABIA")) => Credentials::Temporary,
+            (ActorKind::AwsService | ActorKind::AwsAccount, _) if key.is_none() => {
+                Credentials::None
             }
-            _ => {}
-        }
-        match key.as_deref().and_then(|key| key.get(..4)) {
-            Some("AKIA" | "ACCA") => return Credentials::LongTerm,
-            Some("ASIA" | "ABIA") => return Credentials::Temporary,
-            _ => {}
-        }
-        match self.caller() {
-            ActorKind::AwsService | ActorKind::AwsAccount if key.is_none() => Credentials::None,
             _ if has_session() => Credentials::Temporary,
             _ => Credentials::None,
         }

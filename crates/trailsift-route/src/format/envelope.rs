@@ -1,7 +1,7 @@
 //! `{"event": the record, "trailsift": where it was read and who is behind it}`, as
 //! `schemas/envelope.schema.json` describes it.
 
-use trailsift_event::{Actor, Json};
+use trailsift_event::{Actor, ActorValue, Json};
 
 use super::Context;
 use super::writer::Object;
@@ -24,17 +24,13 @@ pub(super) fn write(out: &mut Object<'_>, context: &Context<'_>) {
     });
 }
 
+/// Every field, whether or not the record says anything of it.
 fn actor(out: &mut Object<'_>, actor: &Actor<'_>) {
-    out.text("kind", actor.kind.as_str());
-    out.text_or_null("name", actor.name.as_deref());
-    out.text_or_null("arn", actor.arn.as_deref());
-    out.text_or_null("account_id", actor.account_id.as_deref());
-    out.text("credentials", actor.credentials.as_str());
-    match actor.mfa {
-        Some(mfa) => out.flag("mfa", mfa),
-        None => out.null("mfa"),
+    for name in Actor::FIELDS {
+        match actor.field(name) {
+            Some(ActorValue::Text(text)) => out.text(name, text),
+            Some(ActorValue::Flag(flag)) => out.flag(name, flag),
+            None => out.null(name),
+        }
     }
-    out.text_or_null("session_name", actor.session_name.as_deref());
-    out.text_or_null("invoked_by", actor.invoked_by.as_deref());
-    out.text_or_null("source_identity", actor.source_identity.as_deref());
 }
