@@ -9,7 +9,7 @@ use aws_sdk_s3::config::SharedCredentialsProvider;
 use aws_types::origin::Origin;
 
 use crate::sessions::Sessions;
-use crate::{S3Store, SqsQueue};
+use crate::{S3Store, Session, SessionSettings, SqsQueue};
 
 #[cfg(test)]
 mod tests;
@@ -87,11 +87,11 @@ impl Connector {
         Self { base: base.build(), sessions }
     }
 
-    /// Clients for one account. Makes no call, except that a profile or an assumed role may read
-    /// local files.
+    /// The region and the credentials of one account or sink. Makes no call, except that a profile or
+    /// an assumed role may read local files.
     ///
     /// An assumed role's credentials are cached and renewed before they expire.
-    pub async fn connect(&self, settings: &AccountSettings) -> Account {
+    pub async fn session(&self, settings: &SessionSettings) -> Session {
         let mut config = self.base.to_builder().region(Region::new(settings.region.clone()));
         if let Some(endpoint) = &settings.endpoint_url {
             config = config.endpoint_url(endpoint);
@@ -111,6 +111,20 @@ impl Connector {
             let config_of_role = config.into_builder().credentials_provider(provider);
             config = config_of_role.identity_cache(sessions.clone()).build();
         }
+        Session { config, sessions }
+    }
+
+    /// Clients for one account. Makes no call, as [`Self::session`].
+    pub async fn connect(&self, settings: &AccountSettings) -> Account {
+        let session = self
+            .session(&SessionSettings {
+                region: settings.region.clone(),
+                role_arn: settings.role_arn.clone(),
+                external_id: settings.external_id.clone(),
+                endpoint_url: settings.endpoint_url.clone(),
+            })
+            .await;
+        let Session { config, sessions } = &session;
         tracing::debug!(
             account = settings.id,
             region = settings.region,
@@ -123,10 +137,10 @@ impl Connector {
             None => settings.queue_url.clone(),
         };
         Account {
-            queue: SqsQueue::new(&config, &sessions, &queue_url),
+            queue: SqsQueue::new(config, sessions, &queue_url),
             store: S3Store::new(
-                &config,
-                &sessions,
+                config,
+                sessions,
                 &settings.bucket_regions,
                 &settings.known_regions,
             ),
@@ -134,9 +148,9 @@ impl Connector {
     }
 }
 
-/// The queue's URL as its emulator would write it. AWS reads no more than the path, but LocalStack
+/// A queue's URL as the emulator at `endpoint` would write it. AWS reads no more than the path, but LocalStack
 /// takes a region from a host that it does not know.
-fn queue_url_at(endpoint: &str, queue_url: &str) -> String {
+pub fn queue_url_at(endpoint: &str, queue_url: &str) -> String {
     let path = queue_url.split_once("://").and_then(|(_, rest)| rest.split_once('/'));
     match path {
         Some((_host, path)) => format!("{}/{path}", endpoint.trim_end_matches('/')),

@@ -13,26 +13,27 @@ const MAX_TEXT: usize = 600;
 
 /// A failed call: the service's answer, or why there is none.
 #[derive(Debug, Default)]
-pub(crate) struct Fault {
+pub struct Fault {
     /// The service's error code without namespace; empty where it answered none, or not at all.
-    pub(crate) code: String,
+    pub code: String,
     /// The service's message, for telling causes apart. Not escaped.
-    pub(crate) message: String,
+    pub message: String,
     /// The HTTP status, where there was an answer.
-    pub(crate) status: Option<u16>,
+    pub status: Option<u16>,
     /// `Retry-After` in seconds.
-    pub(crate) retry_after: Option<Duration>,
+    pub retry_after: Option<Duration>,
     /// `x-amz-bucket-region`.
-    pub(crate) region: Option<String>,
+    pub region: Option<String>,
     /// `x-amz-delete-marker: true`.
-    pub(crate) delete_marker: bool,
+    pub delete_marker: bool,
     /// Everything a person needs in one escaped line: code, message, status, request ID; or the
     /// chain of causes of a call that got no answer.
-    pub(crate) text: String,
+    pub text: String,
 }
 
 impl Fault {
-    pub(crate) fn of<E>(error: &SdkError<E, HttpResponse>) -> Self
+    /// Takes an error apart.
+    pub fn of<E>(error: &SdkError<E, HttpResponse>) -> Self
     where
         E: ProvideErrorMetadata + Error + 'static,
     {
@@ -78,17 +79,17 @@ impl Fault {
     }
 
     /// Whether the request was refused because of the time at which it was signed.
-    pub(crate) fn is_about_time(&self) -> bool {
+    pub fn is_about_time(&self) -> bool {
         is_about_time(&self.code, &self.message)
     }
 
     /// Whether the call's credentials had expired.
-    pub(crate) fn is_about_expiry(&self) -> bool {
+    pub fn is_about_expiry(&self) -> bool {
         matches!(&*self.code, "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired")
     }
 
     /// Whether the message holds one of these, in any case.
-    pub(crate) fn mentions(&self, words: &[&str]) -> bool {
+    pub fn mentions(&self, words: &[&str]) -> bool {
         let message = self.message.to_ascii_lowercase();
         words.iter().any(|word| message.contains(word))
     }

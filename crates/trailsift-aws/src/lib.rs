@@ -3,6 +3,7 @@
 mod connector;
 mod fault;
 mod s3;
+mod session;
 mod sessions;
 mod sqs;
 #[cfg(test)]
@@ -10,6 +11,8 @@ mod test_server;
 #[cfg(test)]
 mod tls_tests;
 
-pub use connector::{Account, AccountSettings, Connector};
+pub use connector::{Account, AccountSettings, Connector, queue_url_at};
+pub use fault::Fault;
 pub use s3::S3Store;
+pub use session::{Session, SessionSettings};
 pub use sqs::SqsQueue;

@@ -36,6 +36,9 @@ pub struct Source {
 pub struct Entry {
     /// What the sink is to write: one JSON value. Line-oriented sinks write [`Entry::line`].
     pub data: Bytes,
+    /// The record as it stands in its file, whatever the format made of it: sinks read identifiers
+    /// and times from it. Of what is no record, such as a line of the quarantine, the same as `data`.
+    pub record: Bytes,
     /// The record's place in its file.
     pub index: u64,
     /// The file.
@@ -71,7 +74,8 @@ mod tests {
             version_id: None,
             etag: None,
         };
-        Entry { data: Bytes::from_static(data), index: 0, source: Arc::new(source) }
+        let data = Bytes::from_static(data);
+        Entry { record: data.clone(), data, index: 0, source: Arc::new(source) }
     }
 
     #[test]

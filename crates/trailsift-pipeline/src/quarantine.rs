@@ -122,8 +122,10 @@ impl Quarantine {
             Place::Sink(sink, patience) => (sink, patience),
             Place::Redrive => return Err(NotParked::LeftToRedrive(parcel.reason)),
         };
+        let line = self.line(&parcel)?;
         let entry = Entry {
-            data: self.line(&parcel)?,
+            record: line.clone(),
+            data: line,
             index: parcel.index.unwrap_or(0),
             source: Arc::new(Source {
                 account: parcel.account.to_owned(),

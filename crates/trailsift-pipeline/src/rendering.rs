@@ -104,6 +104,7 @@ impl Rendering {
         for (record, _, obligation) in consignment.drain(..count) {
             entries.push(Entry {
                 data: events.next().unwrap_or_else(|| record.bytes.clone()),
+                record: record.bytes.clone(),
                 index: record.index,
                 source: Arc::clone(source),
             });

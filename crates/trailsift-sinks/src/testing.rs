@@ -85,15 +85,11 @@ pub(crate) fn batch<T: ToString>(texts: impl IntoIterator<Item = T>) -> Batch {
         version_id: None,
         etag: None,
     });
-    let entries = texts
-        .into_iter()
-        .enumerate()
-        .map(|(index, text)| Entry {
-            data: Bytes::from(text.to_string()),
-            index: index as u64,
-            source: Arc::clone(&source),
-        })
-        .collect();
+    let entry = |(index, text): (usize, T)| {
+        let data = Bytes::from(text.to_string());
+        Entry { record: data.clone(), data, index: index as u64, source: Arc::clone(&source) }
+    };
+    let entries = texts.into_iter().enumerate().map(entry).collect();
     Batch { entries, more_follows: false }
 }
 

@@ -4,6 +4,7 @@
 mod ledger;
 mod queue;
 mod report;
+mod sink;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -11,4 +12,5 @@ mod tests;
 pub use ledger::{LedgerFactory, LedgerUnderTest, ledger};
 pub use queue::{QueueFactory, QueueUnderTest, queue};
 pub use report::{Gap, Report};
+pub use sink::{SinkWorld, acknowledged, batch, sink};
 pub use store::{BucketUnderTest, StoreFactory, object_store};

@@ -29,10 +29,11 @@ use trailsift_trail::MultiMember;
 
 pub use findings::{Findings, Severity};
 pub use model::{
-    Account, AllowedAccounts, AllowedBucket, BatchConfig, Config, FileConfig, HeaderValue,
-    HttpConfig, Quarantine, RetryConfig, Route, Service, SinkConfig, SinkKind,
+    Account, AllowedAccounts, AllowedBucket, BatchConfig, Config, Quarantine, RetryConfig, Route,
+    Service, SinkConfig, SinkKind,
 };
 pub(crate) use reader::closest;
+pub use sink::{AwsConfig, FileConfig, HeaderValue, HttpConfig};
 pub use trailsift_route::{Format, RouteSpec};
 pub use trailsift_sinks::{BodyShape, Compression};
 pub use units::ByteSize;

@@ -16,6 +16,7 @@ fn batch(data: &[&'static str]) -> Batch {
     });
     let entry = |(index, data): (usize, &&'static str)| Entry {
         data: Bytes::from_static(data.as_bytes()),
+        record: Bytes::from_static(data.as_bytes()),
         index: index as u64,
         source: Arc::clone(&source),
     };

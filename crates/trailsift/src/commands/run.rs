@@ -84,7 +84,8 @@ async fn serve(config: &Config, until_empty: bool) -> anyhow::Result<Exit> {
     let accounts = config.accounts.len();
     let budget = Budget::plan(settings.memory, settings.workers, accounts, settings.max_record);
     let lingering = wiring::lingering(config, &budget);
-    let sinks = wiring::sinks(config, lingering, &sink_metrics)?;
+    let connector = wiring::connector(config).await;
+    let sinks = wiring::sinks(config, lingering, &connector, &sink_metrics).await?;
     let quarantine = wiring::quarantine(
         config,
         &sinks,
@@ -97,7 +98,7 @@ async fn serve(config: &Config, until_empty: bool) -> anyhow::Result<Exit> {
     let cpu = Cpu::per_core(settings.memory);
     let ledger = wiring::ledger(&config.service, &metrics).await?;
     let service = Service::new(
-        wiring::accounts(config).await?,
+        wiring::accounts(config, &connector).await?,
         wiring::outlets(config, &sinks),
         quarantine,
         settings,

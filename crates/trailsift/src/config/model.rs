@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use trailsift_pipeline::Budget;
 use trailsift_route::{Format, RouteSpec};
-use trailsift_sinks::{BodyShape, Compression};
 use trailsift_trail::MultiMember;
 
 use super::ByteSize;
+use super::sink::{FileConfig, HttpConfig};
 
 /// The effective configuration: every default filled in, every reference resolved, nothing left
 /// to judge. Made by [`super::load`] only, so whoever holds one may rely on what it documents.
@@ -138,49 +138,6 @@ pub struct BatchConfig {
 pub struct RetryConfig {
     /// Counted from the first attempt; then the message is given back to the queue.
     pub deadline: Duration,
-}
-
-/// A file of JSON Lines.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FileConfig {
-    /// The file that is written to; rotated ones lie beside it.
-    pub path: PathBuf,
-    /// Start a new file beyond this size.
-    pub rotate_size: Option<ByteSize>,
-    /// Start a new file after this time.
-    pub rotate_every: Option<Duration>,
-    /// How it is compressed.
-    pub compression: Compression,
-}
-
-/// An HTTP collector.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HttpConfig {
-    /// Where events are posted: `https`, or `http` where that is allowed. Holds no credentials.
-    pub url: String,
-    /// How a batch becomes a body.
-    pub body: BodyShape,
-    /// Sent with each request, names in lower case.
-    pub headers: BTreeMap<String, HeaderValue>,
-    /// [`Compression::None`] or [`Compression::Gzip`].
-    pub compression: Compression,
-    /// How long one request may take, answer included.
-    pub timeout: Duration,
-    /// How long its connection may take, not above `timeout`.
-    pub connect_timeout: Duration,
-    /// Whether `http` is allowed beyond this machine.
-    pub allow_http: bool,
-}
-
-/// The value of a header. Never a secret itself, so printing it shows none.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum HeaderValue {
-    /// Written in the configuration, and no secret.
-    Plain(String),
-    /// Secret: the environment variable of this name.
-    Env(String),
-    /// Secret: the content of this file, less the line break at its end.
-    File(PathBuf),
 }
 
 /// One AWS account: a queue, and what may be read because of its messages.

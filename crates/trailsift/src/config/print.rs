@@ -6,10 +6,7 @@ use trailsift_route::{Condition, RouteSpec, Value};
 use trailsift_trail::MultiMember;
 
 use super::units::duration_text;
-use super::{
-    Account, AllowedAccounts, BodyShape, Compression, Config, HeaderValue, Quarantine, Service,
-    SinkConfig, SinkKind, cost,
-};
+use super::{Account, AllowedAccounts, Config, Quarantine, Service, SinkConfig, SinkKind, cost};
 
 /// TOML with every default written out. Holds no secret, only where each is; loading it yields the
 /// same [`Config`], but for one limit: a single file holds one account, so the accounts after the
@@ -106,41 +103,8 @@ fn sink(f: &mut impl Write, name: &str, config: &SinkConfig) -> fmt::Result {
     writeln!(f, "\n[sink.{}]", key(name))?;
     match &config.kind {
         SinkKind::Stdout => writeln!(f, "type = \"stdout\"")?,
-        SinkKind::File(file) => {
-            writeln!(f, "type = \"file\"\npath = {}", quoted(&file.path.to_string_lossy()))?;
-            let size = file.rotate_size.map(|size| format!("size = \"{size}\""));
-            let every =
-                file.rotate_every.map(|every| format!("every = \"{}\"", duration_text(every)));
-            let rotate: Vec<_> = size.into_iter().chain(every).collect();
-            writeln!(f, "rotate = {{ {} }}", rotate.join(", "))?;
-            writeln!(f, "compression = \"{}\"", compression(file.compression))?;
-        }
-        SinkKind::Http(http) => {
-            writeln!(f, "type = \"http\"\nurl = {}", quoted(&http.url))?;
-            let body = match http.body {
-                BodyShape::Ndjson => "ndjson",
-                BodyShape::JsonArray => "json_array",
-            };
-            writeln!(f, "body = \"{body}\"")?;
-            if !http.headers.is_empty() {
-                let headers = http.headers.iter().map(|(name, value)| match value {
-                    HeaderValue::Plain(text) => format!("{} = {}", key(name), quoted(text)),
-                    HeaderValue::Env(env) => {
-                        format!("{} = {{ env = {} }}", key(name), quoted(env))
-                    }
-                    HeaderValue::File(path) => {
-                        let path = quoted(&path.to_string_lossy());
-                        format!("{} = {{ file = {path} }}", key(name))
-                    }
-                });
-                let headers: Vec<_> = headers.collect();
-                writeln!(f, "headers = {{ {} }}", headers.join(", "))?;
-            }
-            writeln!(f, "compression = \"{}\"", compression(http.compression))?;
-            writeln!(f, "timeout = \"{}\"", duration_text(http.timeout))?;
-            writeln!(f, "connect_timeout = \"{}\"", duration_text(http.connect_timeout))?;
-            writeln!(f, "allow_http = {}", http.allow_http)?;
-        }
+        SinkKind::File(file) => file.print(f)?,
+        SinkKind::Http(http) => http.print(f)?,
     }
     let format = config.format.name();
     writeln!(f, "format = \"{format}\"\nrequired = {}", config.required)?;
@@ -159,14 +123,6 @@ const fn multi_member(multi_member: MultiMember) -> &'static str {
         MultiMember::Reject => "reject",
         MultiMember::Flag => "flag",
         MultiMember::Accept => "accept",
-    }
-}
-
-const fn compression(compression: Compression) -> &'static str {
-    match compression {
-        Compression::None => "none",
-        Compression::Gzip => "gzip",
-        Compression::Zstd => "zstd",
     }
 }
 
@@ -207,18 +163,18 @@ fn write_account(f: &mut impl Write, account: &Account) -> fmt::Result {
     writeln!(f, "allow_http = {}", account.allow_http)
 }
 
-fn list(items: impl IntoIterator<Item = String>) -> String {
+pub(super) fn list(items: impl IntoIterator<Item = String>) -> String {
     let items: Vec<_> = items.into_iter().collect();
     format!("[{}]", items.join(", "))
 }
 
-fn key(text: &str) -> String {
+pub(super) fn key(text: &str) -> String {
     let bare = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_');
     if !text.is_empty() && text.bytes().all(bare) { text.to_owned() } else { quoted(text) }
 }
 
 /// A basic string of TOML.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     let mut out = String::from("\"");
     for c in text.chars() {
         match c {

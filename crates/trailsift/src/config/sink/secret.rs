@@ -1,0 +1,56 @@
+//! Where a secret is to be found.
+
+use std::path::PathBuf;
+
+use crate::config::kinds::FilePath;
+use crate::config::reader::Section;
+use crate::config::secret::{ENV_NAME, judge_env, judge_file};
+
+/// The value of a header. Never a secret itself, so printing it shows none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HeaderValue {
+    /// Written in the configuration, and no secret.
+    Plain(String),
+    /// Secret: the environment variable of this name.
+    Env(String),
+    /// Secret: the content of this file, less the line break at its end.
+    File(PathBuf),
+}
+
+/// Reads `{ env = "NAME" }` or `{ file = "/run/secrets/x" }`.
+pub(super) fn secret(section: &mut Section<'_, '_>) -> Option<HeaderValue> {
+    let findings = section.scope.findings;
+    let (env, file) = (section.get("env", ENV_NAME), section.get("file", FilePath));
+    let (place, problem, value) = match (env, file) {
+        (Some(env), None) => {
+            let problem = judge_env(section.scope.environment, &env.value);
+            (env.place, problem, HeaderValue::Env(env.value))
+        }
+        (None, Some(file)) => {
+            let problem = judge_file(&file.value);
+            (file.place, problem, HeaderValue::File(file.value))
+        }
+        (Some(_), Some(file)) => {
+            findings.error(
+                file.place,
+                "a secret has `env` or `file`, not both",
+                "keep one of them",
+            );
+            return None;
+        }
+        (None, None) => {
+            // What else stands there is reported by itself.
+            if section.entries().is_empty() {
+                findings.missing(section.place, "a secret needs `env` or `file`", "");
+            }
+            return None;
+        }
+    };
+    match problem {
+        Ok(()) => Some(value),
+        Err((problem, hint)) => {
+            findings.error(place, problem, hint);
+            None
+        }
+    }
+}
