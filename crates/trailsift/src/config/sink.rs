@@ -1,5 +1,7 @@
 //! `[sink.NAME]`.
 
+use std::time::Duration;
+
 use trailsift_route::Format;
 
 use super::findings::{At, Place};
