@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod conformance;
+mod fault_proxy;
 mod fixed_clock;
 mod memory_ledger;
 mod memory_queue;
@@ -8,6 +9,7 @@ mod memory_store;
 mod scripted_sink;
 pub mod trail;
 
+pub use fault_proxy::{FaultProxy, Plan, ProxyAnswer, ProxyRequest};
 pub use fixed_clock::FixedClock;
 pub use memory_ledger::{
     LedgerEntry, LedgerEvent, LedgerFault, LedgerOp, MemoryLedger, RecordedLedgerEvent,
