@@ -12,5 +12,5 @@ mod tests;
 pub use ledger::{LedgerFactory, LedgerUnderTest, ledger};
 pub use queue::{QueueFactory, QueueUnderTest, queue};
 pub use report::{Gap, Report};
-pub use sink::{SinkWorld, acknowledged, batch, sink};
+pub use sink::{SinkWorld, acknowledged, batch, sink, sink_report};
 pub use store::{BucketUnderTest, StoreFactory, object_store};

@@ -1,7 +1,7 @@
 use std::fmt;
 
-/// A promise of the port that a particular implementation is known not to keep. The checks that
-/// need it are then skipped, and the report says so.
+/// A promise of the port that a particular implementation is known not to keep, or that the world
+/// behind it cannot put to the test. The checks that need it are then skipped, and the report says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gap {
     /// A stale receipt still deletes.
@@ -12,6 +12,16 @@ pub enum Gap {
     EndedLeaseExtends,
     /// The expected owner of a bucket is not looked at.
     ExpectedOwnerIgnored,
+    /// The world of a sink cannot lose an answer of which the sink does not hear.
+    AnswersAreNeverLost,
+    /// The world takes a batch as a whole or not at all.
+    NeverTakesInPart,
+    /// The world refuses no single event for good.
+    NeverRefusesOne,
+    /// The world never says that there were too many.
+    NeverThrottles,
+    /// The sink takes events and batches of any size.
+    NoLimit,
 }
 
 /// What a suite found.
