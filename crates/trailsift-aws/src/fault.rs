@@ -78,6 +78,22 @@ impl Fault {
         }
     }
 
+    /// What an answer says of one entry of a batch: there is no status of its own.
+    pub fn of_entry(code: &str, message: &str) -> Self {
+        let code = bare(code);
+        let text = match (code, message) {
+            ("", "") => "no reason given".to_owned(),
+            ("", text) | (text, "") => text.to_owned(),
+            (code, message) => format!("{code}: {message}"),
+        };
+        Self {
+            code: code.to_owned(),
+            message: message.to_owned(),
+            text: one_line(&text),
+            ..Self::default()
+        }
+    }
+
     /// Whether the request was refused because of the time at which it was signed.
     pub fn is_about_time(&self) -> bool {
         is_about_time(&self.code, &self.message)

@@ -1,0 +1,103 @@
+use std::sync::Mutex;
+
+use trailsift_core::Disposition;
+
+use super::*;
+
+fn parts(sizes: &[usize], most: usize, most_bytes: usize) -> Vec<Vec<usize>> {
+    pack(sizes.iter().copied().enumerate(), most, most_bytes).into()
+}
+
+fn all(places: &[usize]) -> Answer {
+    Answer::Of(places.iter().map(|place| (*place, Ok(()))).collect())
+}
+
+fn dispositions(settled: Settled) -> Vec<Option<Disposition>> {
+    settled.0.into_iter().map(|error| error.map(|error| error.disposition)).collect()
+}
+
+#[test]
+fn calls_hold_no_more_than_the_service_takes() {
+    assert_eq!(parts(&[1, 1, 1, 1, 1], 2, 100), [vec![0, 1], vec![2, 3], vec![4]]);
+    assert_eq!(
+        parts(&[60, 40, 1, 100, 101, 1], 10, 100),
+        [vec![0, 1], vec![2], vec![3], vec![4], vec![5]]
+    );
+    assert_eq!(parts(&[], 10, 100), Vec::<Vec<usize>>::new());
+}
+
+#[tokio::test]
+async fn what_no_answer_mentions_is_not_acknowledged() {
+    let mut settled = Settled::undecided(3);
+    // The second entry is left out, and the third is claimed by a call that it was not in.
+    let calls = VecDeque::from([vec![0, 1]]);
+    settled.deliver(calls, 1, |_| async { Answer::Of(vec![(0, Ok(())), (2, Ok(()))]) }).await;
+    let expected = [None, Some(Disposition::RETRY), Some(Disposition::RETRY)];
+    assert_eq!(dispositions(settled), expected);
+}
+
+#[tokio::test]
+async fn a_refused_call_is_halved_until_the_event_is_found_and_its_neighbours_arrive() {
+    let seen = Mutex::new(Vec::new());
+    let mut settled = Settled::undecided(10);
+    let bad = [3, 8];
+    settled
+        .deliver(pack((0..10).map(|place| (place, 1)), 10, 100), 4, |part| {
+            let refused = part.iter().any(|place| bad.contains(place));
+            if !refused {
+                seen.lock().unwrap().extend(part.iter().copied());
+            }
+            async move {
+                match refused {
+                    true => Answer::Failed(Verdict::Refused(Reason::SinkRejected, "bad".into())),
+                    false => all(&part),
+                }
+            }
+        })
+        .await;
+    let poison = Some(Disposition::Poison { reason: Reason::SinkRejected });
+    for (place, found) in dispositions(settled).into_iter().enumerate() {
+        assert_eq!(found, if bad.contains(&place) { poison } else { None }, "{place}");
+    }
+    let mut seen = seen.into_inner().unwrap();
+    seen.sort_unstable();
+    assert_eq!(seen, [0, 1, 2, 4, 5, 6, 7, 9]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_a_service_that_answers_nothing_a_write_ends_in_time() {
+    let started = Instant::now();
+    let mut settled = Settled::undecided(100);
+    settled
+        .deliver(pack((0..100).map(|place| (place, 1)), 1, 100), 2, |_| async {
+            tokio::time::sleep(CALL_TIMEOUT).await;
+            Answer::Failed(Verdict::Later(SinkError::retry("no answer")))
+        })
+        .await;
+    assert!(started.elapsed() <= LONGEST_WRITE, "{:?}", started.elapsed());
+    let expected = Some(Disposition::RETRY);
+    assert!(dispositions(settled).into_iter().all(|found| found == expected));
+}
+
+#[tokio::test]
+async fn no_more_calls_are_on_their_way_than_allowed() {
+    let running = Mutex::new((0, 0));
+    let mut settled = Settled::undecided(50);
+    settled
+        .deliver(pack((0..50).map(|place| (place, 1)), 1, 100), 8, |part| {
+            let running = &running;
+            async move {
+                {
+                    let mut now = running.lock().unwrap();
+                    now.0 += 1;
+                    now.1 = now.1.max(now.0);
+                }
+                tokio::task::yield_now().await;
+                running.lock().unwrap().0 -= 1;
+                all(&part)
+            }
+        })
+        .await;
+    assert_eq!(running.into_inner().unwrap(), (0, 8));
+    assert!(settled.outcome().failures.is_empty());
+}
