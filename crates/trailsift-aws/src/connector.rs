@@ -16,7 +16,7 @@ mod tests;
 
 /// The name of every session and the application's name in the user agent: stable, so that the
 /// accounts' own trails and policies can name it.
-const NAME: &str = "trailsift";
+pub(crate) const NAME: &str = "trailsift";
 
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 

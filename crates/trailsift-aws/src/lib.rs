@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod connector;
+pub mod diagnosis;
 mod fault;
 mod s3;
 mod session;
@@ -15,4 +16,4 @@ pub use connector::{Account, AccountSettings, Connector, queue_url_at};
 pub use fault::Fault;
 pub use s3::S3Store;
 pub use session::{Session, SessionSettings};
-pub use sqs::SqsQueue;
+pub use sqs::{Outgoing, SqsQueue};

@@ -24,7 +24,7 @@ mod regions;
 #[cfg(test)]
 mod tests;
 
-use classify::classify;
+pub(crate) use classify::classify;
 use endpoints::Endpoints;
 use regions::Regions;
 
@@ -80,7 +80,7 @@ impl S3Store {
     }
 }
 
-fn client(config: &SdkConfig) -> Client {
+pub(crate) fn client(config: &SdkConfig) -> Client {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(CONNECT_TIMEOUT)
         .read_timeout(READ_TIMEOUT)

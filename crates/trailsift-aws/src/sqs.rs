@@ -22,10 +22,13 @@ use crate::sessions::Sessions;
 mod classify;
 #[cfg(test)]
 mod localstack_tests;
+mod send;
 #[cfg(test)]
 mod tests;
 
-use classify::{classify, classify_entry};
+pub(crate) use classify::classify;
+use classify::classify_entry;
+pub use send::Outgoing;
 
 /// SQS takes and answers at most ten at once.
 const MAX_BATCH: usize = 10;
@@ -307,7 +310,7 @@ fn read_status(
 }
 
 /// The count in a redrive policy, which is a number or a string of digits.
-fn max_receive_count(policy: &str) -> Option<u32> {
+pub(crate) fn max_receive_count(policy: &str) -> Option<u32> {
     let policy: serde_json::Value = serde_json::from_str(policy).ok()?;
     let count = policy.get("maxReceiveCount")?;
     let count = count.as_u64().or_else(|| count.as_str()?.parse().ok())?;

@@ -3,7 +3,7 @@ use trailsift_core::{LogFile, StoreError};
 use crate::fault::{Fault, one_line};
 
 /// What a failed GetObject means.
-pub(super) fn classify(fault: Fault, file: &LogFile) -> StoreError {
+pub(crate) fn classify(fault: Fault, file: &LogFile) -> StoreError {
     let text = fault.text.clone();
     let status = fault.status.unwrap_or(0);
     // A delete marker answers 404 without a version and 405 with its own.

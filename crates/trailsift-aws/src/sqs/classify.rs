@@ -5,7 +5,7 @@ use crate::fault::{Fault, bare, one_line};
 
 /// What a failed call means. The names are those of the JSON protocol and of the older query
 /// protocol, for SQS answers either.
-pub(super) fn classify(fault: Fault) -> QueueError {
+pub(crate) fn classify(fault: Fault) -> QueueError {
     let Fault { code, text, status, .. } = &fault;
     let text = text.clone();
     match code.as_str() {

@@ -349,3 +349,39 @@ async fn a_silent_server_is_given_up_in_seconds() {
     let found = timeout(PATIENCE, extended).await.expect("it gives up").expect_err("no answer");
     assert_eq!(kind(&found), "unavailable", "{found}");
 }
+
+fn outgoing(count: usize) -> Vec<Outgoing> {
+    let message =
+        |n| Outgoing { body: format!("body {n}"), deduplication: format!("deduplication-{n}") };
+    (0..count).map(message).collect()
+}
+
+#[tokio::test]
+async fn a_batch_send_answers_each_message_in_its_place() {
+    let answer = r#"{"Successful":[{"Id":"2","MessageId":"m2","MD5OfMessageBody":"-"},
+        {"Id":"0","MessageId":"m0","MD5OfMessageBody":"-"}],
+        "Failed":[{"Id":"1","Code":"InternalError","Message":"again","SenderFault":false}]}"#;
+    let server = TestServer::start([Answer::new(200, answer)]).await;
+    let queue = server.account().await.queue;
+    let results = queue.send(&outgoing(4)).await.expect("an answer");
+    let ids: Vec<_> = results.iter().map(|result| result.as_ref().ok().map(|id| &*id.0)).collect();
+    assert_eq!(ids, [Some("m0"), None, Some("m2"), None]);
+    assert!(matches!(results[1], Err(QueueError::Unavailable(_))));
+    let request = server.requests().remove(0);
+    assert_eq!(request.header("x-amz-target"), Some("AmazonSQS.SendMessageBatch"));
+    let body = &request.body;
+    assert!(body.contains("body 3") && !body.contains("MessageGroupId"), "{body}");
+    assert!(queue.send(&[]).await.expect("nothing to do").is_empty());
+    assert!(matches!(queue.send(&outgoing(11)).await, Err(QueueError::Rejected(_))));
+}
+
+#[tokio::test]
+async fn a_fifo_queue_is_told_a_group_and_what_a_message_is_known_by() {
+    let server = TestServer::start([Answer::new(200, r#"{"Successful":[],"Failed":[]}"#)]).await;
+    let url = "https://sqs.us-east-1.trailsift.invalid/000000000000/trail.fifo";
+    let queue = crate::test_server::account(server.url(), url).await.queue;
+    let results = queue.send(&outgoing(1)).await.expect("an answer");
+    assert!(matches!(results[..], [Err(QueueError::Unavailable(_))]), "{results:?}");
+    let body = server.requests().remove(0).body;
+    assert!(body.contains("trailsift-replay") && body.contains("deduplication-0"), "{body}");
+}
