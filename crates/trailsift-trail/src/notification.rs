@@ -2,6 +2,7 @@
 
 mod form;
 mod members;
+mod replay;
 
 use std::time::SystemTime;
 
@@ -10,6 +11,7 @@ use time::format_description::well_known::Rfc3339;
 use trailsift_core::Reason;
 
 use members::Members;
+pub use replay::{Replay, ReplayedRecords, announce};
 
 /// What CloudTrail sends, as plain text, when it checks that it may publish to a topic.
 const CLOUDTRAIL_VALIDATION: &str = "CloudTrail validation message.";
@@ -140,6 +142,8 @@ pub struct NotifiedObject {
     pub size: Option<u64>,
     /// When the object was written, where the shape tells it in a form that can be read.
     pub event_time: Option<SystemTime>,
+    /// What of it is announced anew, where `trailsift replay` is who announces it.
+    pub replay: Option<Replay>,
 }
 
 /// One entry of a message that cannot be read. The message's other entries still can.
@@ -336,6 +340,7 @@ fn s3_object(entry: &Members<'_>) -> Result<Option<NotifiedObject>, (Reason, Str
         etag: etag(&object, "eTag"),
         size: object.count("size").map_err(bad)?,
         event_time: instant(entry.text("eventTime").map_err(bad)?),
+        replay: replay::of_entry(entry).map_err(bad)?,
     }))
 }
 
@@ -393,6 +398,7 @@ fn eventbridge_object(members: &Members<'_>) -> Result<NotifiedObject, (Reason, 
         etag: etag(&object, "etag"),
         size: object.count("size").map_err(bad)?,
         event_time: instant(members.text("time").map_err(bad)?),
+        replay: None,
     })
 }
 
@@ -427,6 +433,7 @@ fn cloudtrail(members: &Members<'_>) -> Result<Notified, Refusal> {
             etag: None,
             size: None,
             event_time: None,
+            replay: None,
         })
     });
     let objects = objects.collect();

@@ -6,7 +6,8 @@ use std::time::{Duration, SystemTime};
 use proptest::prelude::*;
 use trailsift_core::Reason;
 use trailsift_trail::{
-    Control, Notification, Notified, NotifiedObject, Shape, bucket_name_is_legal, decode,
+    Control, Notification, Notified, NotifiedObject, Replay, ReplayedRecords, Shape, announce,
+    bucket_name_is_legal, decode,
 };
 
 macro_rules! fixture {
@@ -89,6 +90,7 @@ fn an_s3_event_names_its_object_and_version_with_a_form_decoded_key() {
             etag: Some("d41d8cd98f00b204e9800998ecf8427e".into()),
             size: Some(18_734),
             event_time: Some(five_past_ten() + Duration::from_millis(417)),
+            replay: None,
         }
     );
 }
@@ -146,8 +148,65 @@ fn an_eventbridge_key_is_never_decoded() {
             etag: Some("b1946ac92492d2347c6235b4d2611184".into()),
             size: Some(5),
             event_time: Some(five_past_ten()),
+            replay: None,
         }
     );
+}
+
+fn parked(replay: Option<Replay>, key: &str) -> NotifiedObject {
+    NotifiedObject {
+        bucket: "org-trail".into(),
+        key: key.into(),
+        version_id: Some("v1".into()),
+        etag: Some("d41d8cd98f00b204e9800998ecf8427e".into()),
+        size: Some(7),
+        event_time: None,
+        replay,
+    }
+}
+
+#[test]
+fn what_a_replay_announces_is_read_as_the_same_objects() {
+    let records = |sink: Option<&str>, indexes: &[u64]| ReplayedRecords {
+        sink: sink.map(Into::into),
+        indexes: indexes.iter().copied().collect(),
+    };
+    let whole = Replay { id: "0123456789abcdef".into(), records: Vec::new() };
+    let parts = Replay {
+        id: "0123456789abcdef".into(),
+        records: vec![records(Some("siem"), &[3, 7, 3]), records(None, &[9])],
+    };
+    assert!(parts.asks_for(3) && parts.asks_for(9) && !parts.asks_for(4));
+    assert!(parts.asks_for_at("siem", 3) && !parts.asks_for_at("archive", 3));
+    assert!(parts.asks_for_at("siem", 9) && parts.asks_for_at("archive", 9));
+    assert_eq!((parts.asked(), parts.is_of_records(), whole.is_of_records()), (3, true, false));
+    let announced =
+        [parked(None, "a"), parked(Some(whole), "b +%/é\n\""), parked(Some(parts), "c")];
+    assert_eq!(objects(&announce(&announced)), announced);
+}
+
+#[test]
+fn a_replay_that_cannot_be_read_is_no_notification_of_its_object() {
+    let with = |ours: &str| s3_event_with(r#""eventVersion""#, &format!("{ours},\"eventVersion\""));
+    for (ours, why) in [
+        (r#""trailsift":7"#, "instead of a JSON object"),
+        (r#""trailsift":null"#, "trailsift is missing"),
+        (r#""trailsift":{}"#, "trailsift has no replay"),
+        (r#""trailsift":{"replay":{}}"#, "missing field"),
+        (r#""trailsift":{"replay":{"id":""}}"#, "no id"),
+        (r#""trailsift":{"replay":{"id":"x"}}"#, "no id"),
+        (r#""trailsift":{"replay":{"id":"0","data":"{}"}}"#, "unknown field"),
+        (r#""trailsift":{"replay":{"id":"0","records":[{"indexes":[]}]}}"#, "no record"),
+        (r#""trailsift":{"replay":{"id":"0","records":[{"indexes":[-1]}]}}"#, "invalid value"),
+    ] {
+        let body = with(ours);
+        let fault = notified(&body).objects.remove(0).expect_err("a fault");
+        assert_eq!(fault.reason, Reason::BadNotification);
+        assert!(fault.detail.contains(why), "{ours}: {}", fault.detail);
+    }
+    // In another shape the word means nothing.
+    let strange = r#"{"trailsift":{"replay":{"id":"0"}},"s3Bucket":"org-trail","s3ObjectKey":["k"]}"#;
+    assert_eq!(the_object(strange).replay, None);
 }
 
 #[test]

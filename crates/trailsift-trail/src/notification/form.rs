@@ -27,6 +27,25 @@ pub(super) fn decode(key: &str) -> Result<String, String> {
     String::from_utf8(decoded).map_err(|_| "the key does not decode to UTF-8".to_owned())
 }
 
+/// Encodes a key as S3 does.
+pub(super) fn encode(key: &str) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    let mut encoded = String::with_capacity(key.len());
+    for byte in key.bytes() {
+        match byte {
+            b' ' => encoded.push('+'),
+            b'/' | b'-' | b'_' | b'.' | b'*' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => {
+                encoded.push(char::from(byte));
+            }
+            other => {
+                let digit = |half: u8| char::from(DIGITS[usize::from(half)]);
+                encoded.extend(['%', digit(other >> 4), digit(other & 0xF)]);
+            }
+        }
+    }
+    encoded
+}
+
 fn hex(digit: u8) -> Option<u8> {
     match digit {
         b'0'..=b'9' => Some(digit - b'0'),
@@ -38,26 +57,9 @@ fn hex(digit: u8) -> Option<u8> {
 
 #[cfg(test)]
 mod tests {
-    use std::fmt::Write as _;
-
     use proptest::prelude::*;
 
     use super::*;
-
-    /// Encodes as S3 does.
-    fn encode(key: &str) -> String {
-        let mut encoded = String::new();
-        for byte in key.bytes() {
-            match byte {
-                b' ' => encoded.push('+'),
-                b'/' | b'-' | b'_' | b'.' | b'*' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => {
-                    encoded.push(char::from(byte));
-                }
-                other => write!(encoded, "%{other:02X}").unwrap(),
-            }
-        }
-        encoded
-    }
 
     #[test]
     fn every_escape_decodes_to_the_byte_it_names() {

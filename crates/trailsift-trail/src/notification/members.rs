@@ -63,7 +63,8 @@ impl<'j> Members<'j> {
         }
     }
 
-    fn present(&self, name: &str) -> Option<&'j str> {
+    /// The value with this name, not read yet; `None` if it is absent or null.
+    pub(super) fn present(&self, name: &str) -> Option<&'j str> {
         self.0.get(name).map(|value| value.get()).filter(|value| *value != "null")
     }
 }
