@@ -10,7 +10,7 @@ use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use tokio::time::Instant;
 use trailsift_aws::Session;
-use trailsift_core::{Failure, Reason, SinkError, WriteOutcome};
+use trailsift_core::{Entry, Failure, Reason, SinkError, WriteOutcome};
 
 use crate::answer::{Verdict, same, unmentioned};
 
@@ -79,6 +79,26 @@ pub(crate) struct Settled(Vec<Option<SinkError>>);
 impl Settled {
     pub(crate) fn undecided(entries: usize) -> Self {
         Self((0..entries).map(|_| Some(unmentioned())).collect())
+    }
+
+    /// What each entry becomes at the service, by its place; what cannot become anything is settled
+    /// with the reason.
+    pub(crate) fn prepare<'e, T>(
+        &mut self,
+        entries: &'e [Entry],
+        prepare: impl Fn(&'e Entry) -> Result<T, SinkError>,
+    ) -> Vec<Option<T>> {
+        let mut prepared = Vec::with_capacity(entries.len());
+        for (place, entry) in entries.iter().enumerate() {
+            prepared.push(match prepare(entry) {
+                Ok(ready) => Some(ready),
+                Err(error) => {
+                    self.settle(place, Err(error));
+                    None
+                }
+            });
+        }
+        prepared
     }
 
     pub(crate) fn settle(&mut self, place: usize, result: Result<(), SinkError>) {

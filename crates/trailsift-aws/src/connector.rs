@@ -80,7 +80,8 @@ impl Connector {
         Self::over(loader.retry_config(RetryConfig::standard().with_max_attempts(3)).load().await)
     }
 
-    pub(crate) fn over(base: SdkConfig) -> Self {
+    /// Over what was loaded elsewhere: credentials, proxies, how often the SDK retries.
+    pub fn over(base: SdkConfig) -> Self {
         let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).build();
         let sessions = Sessions::default();
         let base = base.into_builder().timeout_config(timeouts).identity_cache(sessions.clone());

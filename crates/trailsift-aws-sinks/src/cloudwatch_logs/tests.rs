@@ -1,0 +1,65 @@
+use trailsift_core::Disposition;
+
+use super::*;
+
+const HOUR: i64 = 60 * 60 * 1000;
+
+fn at(timestamps: &[i64]) -> Vec<Option<Message<'static>>> {
+    timestamps.iter().map(|timestamp| Some(Message { text: "{}", timestamp: *timestamp })).collect()
+}
+
+fn verdicts(count: usize, rejected: &RejectedLogEventsInfo) -> String {
+    let results = results((0..count).collect(), Some(rejected));
+    let letter =
+        |(_, result): (usize, Result<(), SinkError>)| match result.map_err(|it| it.disposition) {
+            Ok(()) => '.',
+            Err(Disposition::Poison { reason: Reason::SinkRejected }) => 'x',
+            Err(Disposition::Retry { .. }) => '?',
+            Err(_) => '!',
+        };
+    results.into_iter().map(letter).collect()
+}
+
+#[test]
+fn a_call_has_ascending_times_of_less_than_a_day() {
+    let messages = at(&[30 * HOUR, HOUR, 2 * HOUR, HOUR, 24 * HOUR + 2, 25 * HOUR]);
+    assert_eq!(calls(&messages), [vec![1, 3, 2, 4], vec![5, 0]]);
+}
+
+#[test]
+fn a_call_has_no_more_bytes_than_the_service_takes() {
+    let text = "x".repeat(MOST_BYTES / 2 - OVERHEAD);
+    let half = || Some(Message { text: &text, timestamp: 0 });
+    let small = Some(Message { text: "{}", timestamp: 0 });
+    let messages = [half(), half(), small, None, half()];
+    assert_eq!(calls(&messages), [vec![0, 1], vec![2, 4]]);
+}
+
+#[test]
+fn what_the_answer_names_is_rejected_and_everything_else_is_taken() {
+    let info = RejectedLogEventsInfo::builder;
+    let old = info().too_old_log_event_end_index(2).build();
+    assert_eq!(verdicts(4, &old), "xx..");
+    let new = info().too_new_log_event_start_index(3).build();
+    assert_eq!(verdicts(4, &new), "...x");
+    let both = info().too_old_log_event_end_index(1).too_new_log_event_start_index(2).build();
+    assert_eq!(verdicts(4, &both), "x.xx");
+    assert_eq!(verdicts(2, &info().build()), "..");
+}
+
+#[test]
+fn the_end_of_the_expired_events_is_asked_for_again_until_it_is_certain() {
+    let expired = |end| RejectedLogEventsInfo::builder().expired_log_event_end_index(end).build();
+    assert_eq!(verdicts(4, &expired(2)), "xx?.");
+    // Alone: there is nobody else whom the answer could mean.
+    assert_eq!(verdicts(1, &expired(0)), "x");
+    assert_eq!(verdicts(1, &expired(1)), "x");
+}
+
+#[test]
+fn an_index_that_makes_no_sense_acknowledges_nothing_that_it_may_mean() {
+    let old = RejectedLogEventsInfo::builder().too_old_log_event_end_index(99).build();
+    assert_eq!(verdicts(2, &old), "xx");
+    let new = RejectedLogEventsInfo::builder().too_new_log_event_start_index(-1).build();
+    assert_eq!(verdicts(2, &new), "xx");
+}
