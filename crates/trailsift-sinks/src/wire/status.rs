@@ -8,22 +8,19 @@ use time::macros::format_description;
 
 /// What a collector's answer means for the events that were sent.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(crate) enum Verdict {
     /// It has them.
     Taken,
     /// It may take them later.
     Later,
-    /// It may take them once it is asked with other credentials.
-    Unauthorized,
     /// It refuses this very request: one of the events, or their number.
     Refused,
 }
 
 /// Unknown means later, as everywhere: an expired token or a wrong path must not park the stream.
-pub(super) fn judge(status: StatusCode) -> Verdict {
+pub(crate) fn judge(status: StatusCode) -> Verdict {
     match status.as_u16() {
         200..=299 => Verdict::Taken,
-        401 | 403 => Verdict::Unauthorized,
         400 | 413 | 422 => Verdict::Refused,
         _ => Verdict::Later,
     }
@@ -31,12 +28,12 @@ pub(super) fn judge(status: StatusCode) -> Verdict {
 
 /// What to tell the operator about an answer that is not a success. Never quotes the answer's body
 /// or its location: either may repeat events or credentials.
-pub(super) fn explain(status: StatusCode) -> String {
+pub(crate) fn explain(status: StatusCode) -> String {
     let hint = match status.as_u16() {
         300..=399 => ": redirects are not followed, set url to the address that takes events",
-        401 | 403 => ": check the credentials in its headers",
+        401 | 403 => ": check the credentials that it is sent",
         404 | 405 | 410 => ": check the path in its url",
-        411 | 415 => ": check its body and gzip settings",
+        411 | 415 => ": check its body and compression settings",
         _ => "",
     };
     let name = status.canonical_reason().unwrap_or("no registered status");
@@ -75,8 +72,8 @@ mod tests {
             (301, Verdict::Later),
             (307, Verdict::Later),
             (400, Verdict::Refused),
-            (401, Verdict::Unauthorized),
-            (403, Verdict::Unauthorized),
+            (401, Verdict::Later),
+            (403, Verdict::Later),
             (404, Verdict::Later),
             (408, Verdict::Later),
             (409, Verdict::Later),

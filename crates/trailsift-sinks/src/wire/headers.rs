@@ -1,11 +1,10 @@
 use std::collections::HashSet;
 
-use reqwest::header::{
-    AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, COOKIE, HeaderMap, HeaderName, HeaderValue,
-};
-use secrecy::ExposeSecret;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use reqwest::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderName, HeaderValue};
+use secrecy::{ExposeSecret, SecretString};
 
-use super::{BodyShape, HttpSettings};
 use crate::{SecretError, SecretSource, SettingsError};
 
 /// The value of a configured header.
@@ -21,13 +20,45 @@ pub enum HeaderText {
         /// Where the secret is.
         source: SecretSource,
     },
+    /// A name and a secret password, as RFC 7617 joins them.
+    Basic {
+        /// The name, without a colon.
+        username: String,
+        /// Where the password is.
+        password: SecretSource,
+    },
+}
+
+impl HeaderText {
+    /// Whether it can change while the process runs.
+    pub(super) fn may_rotate(&self) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            Self::Secret { source, .. } => source.may_rotate(),
+            Self::Basic { password, .. } => password.may_rotate(),
+        }
+    }
+
+    /// The text, with the secret as it is now.
+    fn resolve(&self) -> Result<SecretString, SecretError> {
+        Ok(match self {
+            Self::Plain(text) => text.clone().into(),
+            Self::Secret { prefix, source } => {
+                format!("{prefix}{}", source.resolve()?.expose_secret()).into()
+            }
+            Self::Basic { username, password } => {
+                let pair = format!("{username}:{}", password.resolve()?.expose_secret());
+                format!("Basic {}", STANDARD.encode(pair)).into()
+            }
+        })
+    }
 }
 
 /// What the sink or the protocol sets.
 const RESERVED: [&str; 6] =
     ["connection", "content-encoding", "content-length", "host", "te", "transfer-encoding"];
 
-pub(super) fn validate(headers: &[(String, HeaderText)], problems: &mut Vec<SettingsError>) {
+pub(crate) fn validate(headers: &[(String, HeaderText)], problems: &mut Vec<SettingsError>) {
     let mut seen = HashSet::new();
     for (name, value) in headers {
         let shown = name.escape_debug();
@@ -45,6 +76,7 @@ pub(super) fn validate(headers: &[(String, HeaderText)], problems: &mut Vec<Sett
         let text = match value {
             HeaderText::Plain(text) => text,
             HeaderText::Secret { prefix, .. } => prefix,
+            HeaderText::Basic { .. } => continue,
         };
         if HeaderValue::from_str(text).is_err() {
             problem(format!(
@@ -57,29 +89,19 @@ pub(super) fn validate(headers: &[(String, HeaderText)], problems: &mut Vec<Sett
     }
 }
 
-/// All headers of a request, with the secrets as they are now. Blocks while it reads secret files.
-pub(super) fn build(settings: &HttpSettings) -> Result<HeaderMap, SecretError> {
-    let mut headers = HeaderMap::new();
-    let kind = match settings.body {
-        BodyShape::Ndjson => "application/x-ndjson",
-        BodyShape::JsonArray => "application/json",
-    };
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    if settings.gzip {
-        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-    }
-    for (name, value) in &settings.headers {
+/// All headers of a request, with the secrets as they are now; `texts` stand above `fixed`. Blocks
+/// while it reads secret files.
+pub(super) fn build(
+    fixed: &HeaderMap,
+    texts: &[(String, HeaderText)],
+) -> Result<HeaderMap, SecretError> {
+    let mut headers = fixed.clone();
+    for (name, text) in texts {
         let unfit = || SecretError::NoHeaderValue { header: name.escape_debug().to_string() };
         let key = HeaderName::from_bytes(name.as_bytes()).map_err(|_| unfit())?;
-        let value = match value {
-            HeaderText::Plain(text) => HeaderValue::from_str(text).map_err(|_| unfit())?,
-            HeaderText::Secret { prefix, source } => {
-                let text = format!("{prefix}{}", source.resolve()?.expose_secret());
-                let mut value = HeaderValue::from_str(&text).map_err(|_| unfit())?;
-                value.set_sensitive(true);
-                value
-            }
-        };
+        let resolved = text.resolve()?;
+        let mut value = HeaderValue::from_str(resolved.expose_secret()).map_err(|_| unfit())?;
+        value.set_sensitive(!matches!(text, HeaderText::Plain(_)));
         headers.insert(key, value);
     }
     Ok(headers)

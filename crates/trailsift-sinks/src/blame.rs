@@ -9,15 +9,22 @@ const REFUSED_IN_A_ROW: usize = 10;
 /// A collector that answers 400 to whatever it is sent (another `body` than it takes, a schema
 /// that was changed, a gateway in between) would have the whole stream parked, event by event,
 /// and look well all the time. So an event is to blame only as long as the collector accepts others.
-#[derive(Debug, Default)]
-pub(super) struct Blame {
+#[derive(Debug)]
+pub(crate) struct Blame {
     refused_in_a_row: AtomicUsize,
+    /// What to look at when it is the collector.
+    remedy: &'static str,
 }
 
 impl Blame {
+    /// Nothing was refused yet. The remedy follows "check".
+    pub(crate) const fn new(remedy: &'static str) -> Self {
+        Self { refused_in_a_row: AtomicUsize::new(0), remedy }
+    }
+
     /// Notes what one write has found: whether anything was accepted, and how many events were
     /// refused by themselves. Returns how many of these are to blame; the others may be good.
-    pub(super) fn divide(&self, accepted: bool, refused: usize) -> usize {
+    pub(crate) fn divide(&self, accepted: bool, refused: usize) -> usize {
         if accepted {
             self.refused_in_a_row.store(0, Ordering::Relaxed);
             return refused;
@@ -27,13 +34,13 @@ impl Blame {
     }
 
     /// What is wrong with the collector, if it is to blame.
-    pub(super) fn trouble(&self) -> Option<String> {
+    pub(crate) fn trouble(&self) -> Option<String> {
         let refused = self.refused_in_a_row.load(Ordering::Relaxed);
         (refused >= REFUSED_IN_A_ROW).then(|| {
             format!(
                 "the collector has refused {refused} events one after the other and accepted none: \
-                 check its body and gzip settings and what it expects; \
-                 nothing is given up until it accepts an event"
+                 check {}; nothing is given up until it accepts an event",
+                self.remedy
             )
         })
     }
@@ -45,7 +52,7 @@ mod tests {
 
     #[test]
     fn after_ten_refusals_in_a_row_nothing_is_the_events_fault_until_one_is_accepted() {
-        let blame = Blame::default();
+        let blame = Blame::new("its body");
         assert_eq!(blame.divide(false, 9), 9);
         assert_eq!((blame.divide(true, 30), blame.trouble()), (30, None), "others were accepted");
         assert_eq!((blame.divide(false, 6), blame.trouble()), (6, None));
