@@ -59,7 +59,7 @@ impl<'a, R: Fn(&str) -> Option<String>> Sources<'a, R> {
             None => Some(format!("there is no file {file}")),
             Some(None) => Some(format!("{file} has no test {name}")),
             Some(Some(Guard::Ignored)) => {
-                Some(format!("{file}::{name} is ignored, and not for the want of LocalStack"))
+                Some(format!("{file}::{name} is ignored, and not for the want of an emulator"))
             }
             Some(Some(Guard::Runs)) => None,
         }

@@ -5,11 +5,14 @@ use std::collections::BTreeMap;
 /// A test, and whether it can guard anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Guard {
-    /// It runs with the others, or with those that need LocalStack.
+    /// It runs with the others, or with those that `cargo xtask test` starts an emulator for.
     Runs,
     /// It is left out for another reason.
     Ignored,
 }
+
+/// What a test may be ignored for the want of and guard all the same.
+const EMULATORS: [&str; 2] = ["needs LocalStack", "needs moto"];
 
 /// The test functions of a file by name: those with an attribute `#[test]` or `#[….test…]`, also
 /// within `proptest!`. What is commented out is no test.
@@ -35,7 +38,7 @@ pub(crate) fn tests(source: &str) -> BTreeMap<String, Guard> {
         {
             let ignored = attributes.lines().find(|line| line.starts_with("#[ignore"));
             let guard = match ignored {
-                Some(ignored) if !ignored.contains("needs LocalStack") => Guard::Ignored,
+                Some(ignored) if !EMULATORS.iter().any(|it| ignored.contains(it)) => Guard::Ignored,
                 _ => Guard::Runs,
             };
             found.insert(name.to_owned(), guard);
@@ -99,6 +102,9 @@ fn tests_are_told_from_other_functions() {
         #[ignore = "needs LocalStack: cargo xtask test"]
         fn emulated() {}
         #[test]
+        #[ignore = "needs moto: cargo xtask test"]
+        fn mocked() {}
+        #[test]
         #[ignore = "takes an hour"]
         fn long() {}
         #[cfg(test)]
@@ -112,6 +118,7 @@ fn tests_are_told_from_other_functions() {
         ("emulated", Guard::Runs),
         ("explained", Guard::Runs),
         ("long", Guard::Ignored),
+        ("mocked", Guard::Runs),
         ("on_one_line", Guard::Runs),
         ("plain", Guard::Runs),
         ("property", Guard::Runs),

@@ -11,6 +11,8 @@ mod fuzz;
 mod http;
 #[cfg(feature = "localstack")]
 mod localstack;
+#[cfg(feature = "localstack")]
+mod moto;
 mod process;
 #[cfg(feature = "localstack")]
 mod python;
@@ -45,7 +47,7 @@ enum Task {
     /// Shows trailsift do its whole job on a LocalStack of its own, and checks the result
     Demo(demo::Options),
     #[cfg(feature = "localstack")]
-    /// Runs every test, those that need LocalStack or the formats' validators included
+    /// Runs every test, those that need LocalStack, moto or the formats' validators included
     Test(test::Options),
     /// Feeds the parsers of untrusted input with what libFuzzer makes of their corpus
     Fuzz(fuzz::Options),

@@ -1,5 +1,5 @@
-//! `cargo xtask test`: every test of the workspace, against a LocalStack and with the validators of event formats where
-//! they are needed.
+//! `cargo xtask test`: every test of the workspace, against a LocalStack, and with moto and the validators of event formats
+//! where they are needed.
 
 use std::process::ExitCode;
 
@@ -7,7 +7,7 @@ use clap::Args;
 
 use crate::process::Running;
 use crate::ui::Ui;
-use crate::{cargo, localstack, validators};
+use crate::{cargo, localstack, moto, validators};
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -22,7 +22,7 @@ pub(crate) struct Options {
     arguments: Vec<String>,
 }
 
-/// Builds the tests while LocalStack starts and the validators are installed, then runs them. The exit code is theirs.
+/// Builds the tests while LocalStack and moto start and the validators are installed, then runs them. The exit code is theirs.
 pub(crate) async fn run(ui: &Ui, options: &Options) -> anyhow::Result<ExitCode> {
     let mut scope: Vec<&str> = Vec::new();
     for package in &options.package {
@@ -33,12 +33,16 @@ pub(crate) async fn run(ui: &Ui, options: &Options) -> anyhow::Result<ExitCode> 
     }
     let mut building = vec!["test", "--all-targets", "--no-run"];
     building.extend(&scope);
-    let validated = scope.contains(&"--workspace")
-        || validators::PACKAGES.iter().any(|package| scope.contains(package));
+    let needed = |packages: &[&str]| {
+        scope.contains(&"--workspace") || packages.iter().any(|package| scope.contains(package))
+    };
+    let (validated, mocked) = (needed(&validators::PACKAGES), needed(&moto::PACKAGES));
     let validators =
         async { if validated { validators::python(ui).await.map(Some) } else { Ok(None) } };
-    let (localstack, validators, _) = tokio::try_join!(
+    let moto = async { if mocked { moto::start(ui).await.map(Some) } else { Ok(None) } };
+    let (localstack, moto, validators, _) = tokio::try_join!(
         localstack::start(ui),
+        moto,
         validators,
         cargo::build(ui, "compiling the tests", &building)
     )?;
@@ -64,6 +68,7 @@ pub(crate) async fn run(ui: &Ui, options: &Options) -> anyhow::Result<ExitCode> 
         command
             .args(&arguments)
             .envs(localstack::environment(localstack.endpoint()))
+            .envs(moto.iter().map(|moto| (moto::VARIABLE, moto.url())))
             .envs(validators.iter().map(|python| (validators::VARIABLE, python)));
         for name in localstack::FOREIGN_SETTINGS {
             command.env_remove(name);
