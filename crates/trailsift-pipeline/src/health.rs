@@ -34,7 +34,8 @@ pub(crate) fn account_part(name: &str) -> String {
 }
 
 /// How one account fares. Its queue must do two things, and may be able to do only one of them: a
-/// queue that hands out messages and deletes none is not well.
+/// queue that hands out messages and deletes none is not well. Nor is an account whose files cannot be
+/// read.
 #[derive(Debug)]
 pub(crate) struct AccountHealth {
     health: Health,
@@ -46,6 +47,7 @@ pub(crate) struct AccountHealth {
 struct Troubles {
     receives: Option<String>,
     deletes: Option<String>,
+    reads: Option<String>,
 }
 
 impl AccountHealth {
@@ -72,12 +74,28 @@ impl AccountHealth {
         });
     }
 
+    /// Notes how reading files fares; a change is logged.
+    pub(crate) fn reads(&self, trouble: Option<String>) {
+        self.note(|troubles| {
+            match (&troubles.reads, &trouble) {
+                (None, Some(error)) => tracing::warn!(
+                    account = self.name,
+                    %error,
+                    "files cannot be read: trying on"
+                ),
+                (Some(_), None) => tracing::info!(account = self.name, "files are read again"),
+                _ => {}
+            }
+            troubles.reads = trouble;
+        });
+    }
+
     fn note(&self, change: impl FnOnce(&mut Troubles)) {
         let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut troubles);
-        let both = [&troubles.receives, &troubles.deletes];
-        let both: Vec<&str> = both.into_iter().flatten().map(String::as_str).collect();
+        let all = [&troubles.receives, &troubles.deletes, &troubles.reads];
+        let all: Vec<&str> = all.into_iter().flatten().map(String::as_str).collect();
         // Under the lock, so that the last word is the last one said.
-        self.health.set(&account_part(&self.name), (!both.is_empty()).then(|| both.join("; ")));
+        self.health.set(&account_part(&self.name), (!all.is_empty()).then(|| all.join("; ")));
     }
 }

@@ -19,6 +19,7 @@ use crate::attempts::Attempts;
 use crate::backoff::full_jitter;
 use crate::books::Books;
 use crate::budget::Budget;
+use crate::concern::queue_concerns;
 use crate::cpu::Cpu;
 use crate::dispatcher::{Dispatcher, Outlet};
 use crate::health::{AccountHealth, Health, account_part};
@@ -28,6 +29,7 @@ use crate::metrics::PipelineMetrics;
 use crate::parked::Parked;
 use crate::pass::reading_of;
 use crate::quarantine::Quarantine;
+use crate::readable::Readable;
 use crate::turns::Turns;
 use crate::watched::watched;
 use crate::wholes::Wholes;
@@ -40,8 +42,6 @@ const CONNECT_PAUSE: Duration = Duration::from_secs(5);
 const GIVE_BACK: Duration = Duration::from_secs(3);
 /// The least that best-effort sinks get to write out what they buffer.
 const CLOSE_AT_LEAST: Duration = Duration::from_secs(1);
-/// Below this a visibility timeout is worth a warning.
-const SHORT_VISIBILITY: Duration = Duration::from_secs(30);
 /// A queue that says less than this hides messages too briefly to work on them.
 const LEAST_VISIBILITY: Duration = Duration::from_secs(1);
 
@@ -397,6 +397,8 @@ async fn run_account(
     drop(reached);
     note_queue(&account, &status, &shared);
     let health = Arc::new(shared.health.of_account(&name));
+    let readable = Readable::new(Arc::clone(&account.store), Arc::clone(&health));
+    let account = Account { store: Arc::new(readable), ..account };
     let (acker, acking) = Acker::new(Arc::clone(&account.queue), Arc::clone(&health));
     let judge = Judge::new(Arc::clone(&account.selection));
     let reading = reading_of(&*account.selection, &shared.settings);
@@ -469,25 +471,7 @@ fn note_queue(account: &Account, status: &QueueStatus, shared: &Shared) {
         "listening"
     );
     shared.metrics.ports.reachable.with_label_values(&[&account.name]).set(1);
-    match status.max_receive_count {
-        None => tracing::warn!(
-            account = account.name,
-            "the queue has no redrive policy: a message that can never be settled stays for ever"
-        ),
-        Some(limit) if limit <= shared.settings.max_receive => tracing::warn!(
-            account = account.name,
-            max_receive_count = limit,
-            max_receive = shared.settings.max_receive,
-            "the queue moves messages away before max_receive parks their objects: \
-             raise its maxReceiveCount"
-        ),
-        Some(_) => {}
-    }
-    if status.visibility_timeout < SHORT_VISIBILITY {
-        tracing::warn!(
-            account = account.name,
-            visibility_timeout_seconds = status.visibility_timeout.as_secs(),
-            "the queue hides messages only briefly: a short pause of this process means duplicates"
-        );
+    for concern in queue_concerns(status, shared.settings.max_receive) {
+        tracing::warn!(account = account.name, "{concern}: {}", concern.remedy());
     }
 }

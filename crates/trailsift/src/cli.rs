@@ -28,6 +28,15 @@ and as the first line of trailsift.toml and of each file in accounts/, with its 
 
 It knows names, types, defaults and the values of closed sets; `trailsift check` also knows what goes together.";
 
+const DOCTOR_HELP: &str = "\
+Exit codes:
+  0  nothing fails; there may be warnings
+  1  something fails: events are not received, not read or not delivered
+  2  wrong usage or configuration
+
+It asks more than the service may: what it is not allowed to ask is a warning that names the right.
+Every line is explained in DOCTOR.md.";
+
 /// Sifts CloudTrail buckets for the events that matter, and delivers them.
 ///
 /// trailsift listens to the notifications of CloudTrail buckets, reads each trail file as it lands,
@@ -105,6 +114,10 @@ pub enum Command {
     Sift(SiftArgs),
     /// Validate the configuration: every mistake at once, each with file, line and a remedy.
     Check(CheckArgs),
+    /// Ask AWS, this machine and the sinks whether the service can do its work: each answer ok, warn or fail,
+    /// with the remedy. Changes nothing.
+    #[command(after_help = DOCTOR_HELP)]
+    Doctor(DoctorArgs),
     /// Print the JSON Schema of the configuration, for editors and other validators.
     #[command(after_help = SCHEMA_HELP)]
     Schema,
@@ -126,6 +139,17 @@ pub struct CheckArgs {
     /// Print the effective configuration, every default filled in and no secret shown.
     #[arg(long)]
     pub print: bool,
+}
+
+/// Arguments of `doctor`.
+#[derive(Clone, Debug, Args)]
+pub struct DoctorArgs {
+    /// Only this account, by name or number, and the sinks of its routes; may be repeated.
+    #[arg(long, value_name = "NAME")]
+    pub account: Vec<String>,
+    /// Write JSON Lines.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Arguments of `completions`.

@@ -2,6 +2,7 @@
 
 mod check;
 mod completions;
+mod doctor;
 mod exit;
 mod run;
 pub(crate) mod schema;
@@ -23,6 +24,7 @@ pub fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Run(args) => run::run(&args, &cli.global),
         Command::Sift(args) => sift::sift(&args, &cli.global),
         Command::Check(args) => check::check(args, &cli.global),
+        Command::Doctor(args) => doctor::doctor(&args, &cli.global),
         Command::Schema => schema::schema(),
         Command::Completions(args) => completions::completions(args),
     }

@@ -1,7 +1,7 @@
 //! `trailsift run`: the service.
 
 mod signals;
-mod wiring;
+pub(super) mod wiring;
 
 use std::sync::Arc;
 use std::time::Duration;

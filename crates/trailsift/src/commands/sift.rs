@@ -6,7 +6,7 @@ mod object;
 mod order;
 mod progress;
 mod summary;
-mod table;
+pub(super) mod table;
 mod tally;
 mod work;
 

@@ -26,7 +26,8 @@ const QUARANTINE_DEADLINE: Duration = Duration::from_secs(10);
 
 mod sinks;
 
-pub(super) use sinks::{lingering, sinks};
+pub(super) use sinks::lingering;
+pub(in crate::commands) use sinks::sinks;
 
 pub(super) fn settings(service: &config::Service, until_empty: bool) -> Settings {
     Settings {
@@ -144,7 +145,7 @@ fn remedy(cause: Option<&io::Error>, or: &str) -> String {
 }
 
 /// What every client of AWS is made from.
-pub(super) async fn connector(config: &Config) -> Connector {
+pub(in crate::commands) async fn connector(config: &Config) -> Connector {
     let region = config.accounts.first().map_or("us-east-1", |account| &account.region);
     Connector::load(region).await
 }
@@ -161,21 +162,7 @@ pub(super) async fn accounts(
     })?;
     let mut accounts = Vec::with_capacity(config.accounts.len());
     for account in &config.accounts {
-        let settings = AccountSettings {
-            id: account.id.clone(),
-            region: account.region.clone(),
-            bucket_regions: account
-                .buckets
-                .iter()
-                .filter_map(|bucket| Some((bucket.name.clone(), bucket.region.clone()?)))
-                .collect(),
-            known_regions: config.regions(),
-            queue_url: account.queue_url.clone(),
-            role_arn: account.role_arn.clone(),
-            external_id: account.external_id.clone(),
-            endpoint_url: account.endpoint_url.clone(),
-        };
-        let connected = connector.connect(&settings).await;
+        let connected = connector.connect(&account_settings(config, account)).await;
         let mut allowed = RouteSet::EMPTY;
         config.routes_of(account).into_iter().for_each(|route| allowed.insert(route));
         accounts.push(Account {
@@ -187,6 +174,27 @@ pub(super) async fn accounts(
         });
     }
     Ok(accounts)
+}
+
+/// Where an account is and how to get in.
+pub(in crate::commands) fn account_settings(
+    config: &Config,
+    account: &config::Account,
+) -> AccountSettings {
+    AccountSettings {
+        id: account.id.clone(),
+        region: account.region.clone(),
+        bucket_regions: account
+            .buckets
+            .iter()
+            .filter_map(|bucket| Some((bucket.name.clone(), bucket.region.clone()?)))
+            .collect(),
+        known_regions: config.regions(),
+        queue_url: account.queue_url.clone(),
+        role_arn: account.role_arn.clone(),
+        external_id: account.external_id.clone(),
+        endpoint_url: account.endpoint_url.clone(),
+    }
 }
 
 fn bucket(bucket: &config::AllowedBucket) -> AllowedBucket {

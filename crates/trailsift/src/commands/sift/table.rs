@@ -28,15 +28,15 @@ const GAP: &str = "  ";
 
 /// What a terminal can show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Look {
+pub(in crate::commands) struct Look {
     /// In columns.
-    pub(super) width: usize,
-    pub(super) colour: bool,
+    pub(in crate::commands) width: usize,
+    pub(in crate::commands) colour: bool,
 }
 
 impl Look {
     /// That of standard output: as wide as `COLUMNS` says, else as the terminal does.
-    pub(super) fn of_stdout() -> Self {
+    pub(in crate::commands) fn of_stdout() -> Self {
         let said = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
         let asked = || tcgetwinsize(stdout()).ok().map(|size| usize::from(size.ws_col));
         let width = said.filter(|width| *width > 0).or_else(asked).filter(|width| *width > 0);
@@ -44,7 +44,7 @@ impl Look {
         Self { width, colour: wants_colour(&stdout()) }
     }
 
-    pub(super) fn strong(self, text: &str) -> String {
+    pub(in crate::commands) fn strong(self, text: &str) -> String {
         self.painted(text, "1")
     }
 
@@ -52,7 +52,7 @@ impl Look {
         self.painted(text, "31")
     }
 
-    fn painted(self, text: &str, code: &str) -> String {
+    pub(in crate::commands) fn painted(self, text: &str, code: &str) -> String {
         match self.colour {
             true => format!("\x1b[{code}m{text}\x1b[0m"),
             false => text.to_owned(),
