@@ -43,9 +43,9 @@ impl fmt::Debug for FirehoseSink {
 
 impl FirehoseSink {
     /// For the stream of this name. Makes no call.
-    pub fn new(name: impl Into<String>, stream: impl Into<String>, session: Session) -> Self {
-        let client = Client::new(&once(&session));
-        Self { name: name.into(), stream: stream.into(), session, client }
+    pub fn new(name: impl Into<String>, session: &Session, stream: impl Into<String>) -> Self {
+        let client = Client::new(&once(session));
+        Self { name: name.into(), stream: stream.into(), session: session.clone(), client }
     }
 
     async fn put(&self, batch: &Batch, part: &[usize]) -> Answer {

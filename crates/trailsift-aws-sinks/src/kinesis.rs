@@ -74,9 +74,9 @@ impl fmt::Debug for KinesisSink {
 
 impl KinesisSink {
     /// Makes no call.
-    pub fn new(name: impl Into<String>, settings: KinesisSettings, session: Session) -> Self {
-        let client = Client::new(&once(&session));
-        Self { name: name.into(), settings, session, client }
+    pub fn new(name: impl Into<String>, session: &Session, settings: KinesisSettings) -> Self {
+        let client = Client::new(&once(session));
+        Self { name: name.into(), settings, session: session.clone(), client }
     }
 
     /// The stream as the service wants it named: name, ARN.

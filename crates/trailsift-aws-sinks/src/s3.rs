@@ -147,18 +147,19 @@ impl S3Sink {
         LONGEST_WRITE.saturating_add(OBJECT_TIMEOUT).saturating_add(CALL_TIMEOUT);
 
     /// Makes no call.
-    pub fn new(name: impl Into<String>, settings: S3SinkSettings, session: Session) -> Self {
+    pub fn new(name: impl Into<String>, session: &Session, settings: S3SinkSettings) -> Self {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .operation_attempt_timeout(CALL_TIMEOUT)
             .operation_timeout(CALL_TIMEOUT)
             .build();
-        let config = aws_sdk_s3::config::Builder::from(&once(&session))
+        let config = aws_sdk_s3::config::Builder::from(&once(session))
             .timeout_config(timeouts)
             // An emulator's host has no subdomain per bucket.
             .force_path_style(session.config().endpoint_url().is_some())
             .build();
-        Self { name: name.into(), settings, session, client: Client::from_conf(config) }
+        let client = Client::from_conf(config);
+        Self { name: name.into(), settings, session: session.clone(), client }
     }
 
     /// What a failed call means for the events.

@@ -21,7 +21,7 @@ mod service;
 mod sink;
 #[cfg(test)]
 mod tests;
-mod units;
+pub(crate) mod units;
 
 use std::path::Path;
 
@@ -33,7 +33,11 @@ pub use model::{
     Service, SinkConfig, SinkKind,
 };
 pub(crate) use reader::closest;
-pub use sink::{AwsConfig, FileConfig, HeaderValue, HttpConfig};
+pub use sink::{
+    AwsConfig, CloudWatchLogsConfig, EventBridgeConfig, FileConfig, FirehoseConfig, HeaderValue,
+    HttpConfig, KinesisConfig, OpenSearchConfig, OtlpConfig, S3Config, SnsConfig, SplunkConfig,
+    SqsConfig,
+};
 pub use trailsift_route::{Format, RouteSpec};
 pub use trailsift_sinks::{BodyShape, Compression};
 pub use units::ByteSize;

@@ -15,7 +15,7 @@ use super::row::Row;
 /// `awsRegion`, `{source}` its `eventSource`; `{yyyy}`, `{MM}`, `{dd}` and `{HH}` are its `eventTime` in UTC.
 /// What an event does not say is `unknown`. Events are not trusted with keys: of their texts only ASCII
 /// letters, digits, `-`, `_` and `.` are kept, at most 64 of them, and any other character is a `_`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeyTemplate {
     text: String,
     parts: Vec<Part>,

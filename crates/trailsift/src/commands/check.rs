@@ -81,7 +81,26 @@ fn summary(config: &Config) -> Result<String, fmt::Error> {
         let what = match &sink.kind {
             SinkKind::Stdout => "standard output".to_owned(),
             SinkKind::File(file) => format!("file {}", file.path.display()),
-            SinkKind::Http(http) => format!("http {}", origin(&http.url)),
+            SinkKind::Http(http) => format!("http {}", origin(&http.connection.url)),
+            SinkKind::SplunkHec(splunk) => {
+                format!("splunk_hec {}", origin(&splunk.settings.connection.url))
+            }
+            SinkKind::OpenSearch(opensearch) => {
+                format!("opensearch {}", origin(&opensearch.settings.connection.url))
+            }
+            SinkKind::Otlp(otlp) => format!("otlp {}", origin(&otlp.connection.url)),
+            SinkKind::S3(s3) => {
+                format!("s3://{}/{}", s3.settings.bucket, s3.settings.prefix)
+            }
+            SinkKind::Kinesis(kinesis) => format!("kinesis {}", kinesis.settings.stream),
+            SinkKind::Firehose(firehose) => format!("firehose {}", firehose.stream),
+            SinkKind::Sqs(sqs) => format!("sqs {}", sqs.settings.queue_url),
+            SinkKind::Sns(sns) => format!("sns {}", sns.settings.topic_arn),
+            SinkKind::EventBridge(bus) => format!("eventbridge {}", bus.settings.event_bus),
+            SinkKind::CloudWatchLogs(logs) => {
+                let settings = &logs.settings;
+                format!("cloudwatch logs {}, stream {}", settings.log_group, settings.log_stream)
+            }
         };
         writeln!(out, "  sink        {name}: {what}")?;
     }

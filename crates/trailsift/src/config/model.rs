@@ -8,7 +8,10 @@ use trailsift_route::{Format, RouteSpec};
 use trailsift_trail::MultiMember;
 
 use super::ByteSize;
-use super::sink::{FileConfig, HttpConfig};
+use super::sink::{
+    CloudWatchLogsConfig, EventBridgeConfig, FileConfig, FirehoseConfig, HttpConfig, KinesisConfig,
+    OpenSearchConfig, OtlpConfig, S3Config, SnsConfig, SplunkConfig, SqsConfig,
+};
 
 /// The effective configuration: every default filled in, every reference resolved, nothing left
 /// to judge. Made by [`super::load`] only, so whoever holds one may rely on what it documents.
@@ -120,6 +123,26 @@ pub enum SinkKind {
     File(FileConfig),
     /// An HTTP collector.
     Http(HttpConfig),
+    /// Splunk's HTTP Event Collector.
+    SplunkHec(SplunkConfig),
+    /// An OpenSearch or Elasticsearch cluster.
+    OpenSearch(OpenSearchConfig),
+    /// A receiver of OpenTelemetry's logs.
+    Otlp(OtlpConfig),
+    /// Objects in a bucket.
+    S3(S3Config),
+    /// A Kinesis data stream.
+    Kinesis(KinesisConfig),
+    /// A Firehose stream.
+    Firehose(FirehoseConfig),
+    /// A queue.
+    Sqs(SqsConfig),
+    /// A topic.
+    Sns(SnsConfig),
+    /// An event bus.
+    EventBridge(EventBridgeConfig),
+    /// A stream of a log group.
+    CloudWatchLogs(CloudWatchLogsConfig),
 }
 
 /// How events are gathered into one write: whichever of the three is reached first.

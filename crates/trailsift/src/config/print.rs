@@ -105,6 +105,16 @@ fn sink(f: &mut impl Write, name: &str, config: &SinkConfig) -> fmt::Result {
         SinkKind::Stdout => writeln!(f, "type = \"stdout\"")?,
         SinkKind::File(file) => file.print(f)?,
         SinkKind::Http(http) => http.print(f)?,
+        SinkKind::SplunkHec(splunk) => splunk.print(f)?,
+        SinkKind::OpenSearch(opensearch) => opensearch.print(f)?,
+        SinkKind::Otlp(otlp) => otlp.print(f)?,
+        SinkKind::S3(s3) => s3.print(f)?,
+        SinkKind::Kinesis(kinesis) => kinesis.print(f)?,
+        SinkKind::Firehose(firehose) => firehose.print(f)?,
+        SinkKind::Sqs(sqs) => sqs.print(f)?,
+        SinkKind::Sns(sns) => sns.print(f)?,
+        SinkKind::EventBridge(bus) => bus.print(f)?,
+        SinkKind::CloudWatchLogs(logs) => logs.print(f)?,
     }
     let format = config.format.name();
     writeln!(f, "format = \"{format}\"\nrequired = {}", config.required)?;

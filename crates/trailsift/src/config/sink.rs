@@ -11,14 +11,35 @@ use super::reader::{Node, Section};
 use super::{BatchConfig, ByteSize, Compression, RetryConfig, SinkConfig, SinkKind};
 
 mod aws;
+mod cloudwatch_logs;
+mod connection;
+mod eventbridge;
 mod file;
+mod firehose;
 mod http;
+mod kinesis;
+mod opensearch;
+mod otlp;
+mod s3;
 mod secret;
+mod sns;
+mod splunk_hec;
+mod sqs;
 
 pub use aws::AwsConfig;
+pub use cloudwatch_logs::CloudWatchLogsConfig;
+pub use eventbridge::EventBridgeConfig;
 pub use file::FileConfig;
+pub use firehose::FirehoseConfig;
 pub use http::HttpConfig;
+pub use kinesis::KinesisConfig;
+pub use opensearch::OpenSearchConfig;
+pub use otlp::OtlpConfig;
+pub use s3::S3Config;
 pub use secret::HeaderValue;
+pub use sns::SnsConfig;
+pub use splunk_hec::SplunkConfig;
+pub use sqs::SqsConfig;
 
 /// A sink as written.
 pub(super) struct SinkDraft {
@@ -98,11 +119,35 @@ enum Type {
     Stdout,
     File,
     Http,
+    SplunkHec,
+    OpenSearch,
+    Otlp,
+    S3,
+    Kinesis,
+    Firehose,
+    Sqs,
+    Sns,
+    EventBridge,
+    CloudWatchLogs,
 }
 
 const TYPE: OneOf<Type> = OneOf {
-    words: &[("stdout", Type::Stdout), ("file", Type::File), ("http", Type::Http)],
-    later: &["sqs", "sns", "kinesis", "firehose", "eventbridge", "kafka", "s3", "history"],
+    words: &[
+        ("stdout", Type::Stdout),
+        ("file", Type::File),
+        ("http", Type::Http),
+        ("splunk_hec", Type::SplunkHec),
+        ("opensearch", Type::OpenSearch),
+        ("otlp", Type::Otlp),
+        ("s3", Type::S3),
+        ("kinesis", Type::Kinesis),
+        ("firehose", Type::Firehose),
+        ("sqs", Type::Sqs),
+        ("sns", Type::Sns),
+        ("eventbridge", Type::EventBridge),
+        ("cloudwatch_logs", Type::CloudWatchLogs),
+    ],
+    later: &["kafka", "history"],
 };
 
 const FORMAT: OneOf<Format> = OneOf { words: &FORMATS, later: &[] };
@@ -126,6 +171,16 @@ fn known(section: &mut Section<'_, '_>, path: &mut Option<Place>) -> Option<Sink
         Type::Stdout => SinkKind::Stdout,
         Type::File => SinkKind::File(file::file(section, path)),
         Type::Http => SinkKind::Http(http::http(section)),
+        Type::SplunkHec => SinkKind::SplunkHec(splunk_hec::splunk_hec(section)),
+        Type::OpenSearch => SinkKind::OpenSearch(opensearch::opensearch(section)),
+        Type::Otlp => SinkKind::Otlp(otlp::otlp(section)),
+        Type::S3 => SinkKind::S3(s3::s3(section)),
+        Type::Kinesis => SinkKind::Kinesis(kinesis::kinesis(section)),
+        Type::Firehose => SinkKind::Firehose(firehose::firehose(section)),
+        Type::Sqs => SinkKind::Sqs(sqs::sqs(section)),
+        Type::Sns => SinkKind::Sns(sns::sns(section)),
+        Type::EventBridge => SinkKind::EventBridge(eventbridge::eventbridge(section)),
+        Type::CloudWatchLogs => SinkKind::CloudWatchLogs(cloudwatch_logs::cloudwatch_logs(section)),
     };
     Some(SinkConfig { kind, format, required, batch, retry })
 }

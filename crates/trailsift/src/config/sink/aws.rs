@@ -2,8 +2,9 @@
 
 use std::fmt::{self, Write};
 
+use crate::config::findings::At;
 use crate::config::kinds::Flag;
-use crate::config::names::{ENDPOINT, EXTERNAL_ID, REGION, ROLE_ARN, judge_scheme};
+use crate::config::names::{ENDPOINT, EXTERNAL_ID, REGION, ROLE_ARN, is_account_id, judge_scheme};
 use crate::config::print::quoted;
 use crate::config::reader::Section;
 
@@ -48,6 +49,43 @@ pub(super) fn aws(section: &mut Section<'_, '_>) -> AwsConfig {
         external_id: external_id.map(|at| at.value),
         endpoint_url: endpoint_url.map(|at| at.value),
         allow_http,
+    }
+}
+
+/// The parts of an ARN of a service that has regions and accounts in it.
+pub(super) struct Arn<'t> {
+    pub(super) region: &'t str,
+    pub(super) resource: &'t str,
+}
+
+/// Takes an ARN of this service apart.
+pub(super) fn arn<'t>(text: &'t str, service: &str) -> Option<Arn<'t>> {
+    let parts: Vec<_> = text.splitn(6, ':').collect();
+    let ["arn", partition, found, region, account, resource] = parts[..] else { return None };
+    let legal = partition.starts_with("aws")
+        && found == service
+        && !region.is_empty()
+        && is_account_id(account);
+    legal.then_some(Arn { region, resource })
+}
+
+/// Reports an ARN that is in another region than its sink.
+pub(super) fn judge_region(
+    section: &Section<'_, '_>,
+    key: &str,
+    text: &At<String>,
+    arn: Option<Arn<'_>>,
+    aws: &AwsConfig,
+) {
+    if let Some(Arn { region, .. }) = arn
+        && region != aws.region
+        && !aws.region.is_empty()
+    {
+        section.scope.findings.error(
+            text.place,
+            format!("`{key}` is in {region:?}, but the sink's region is {:?}", aws.region),
+            "make the two agree",
+        );
     }
 }
 

@@ -2,64 +2,34 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
-use std::time::Duration;
 
 use toml::de::DeValue;
-use trailsift_sinks::HttpSettings;
+use trailsift_sinks::Connection;
 
-use super::compression_word;
+use super::connection::{self, GZIP, connection, gzip_word};
 use super::secret::{HeaderValue, secret};
+use crate::config::BodyShape;
 use crate::config::findings::{At, names_a_secret};
-use crate::config::kinds::{Flag, OneOf, Span, TableOf};
-use crate::config::names::{ENDPOINT, judge_scheme};
+use crate::config::kinds::{OneOf, TableOf};
 use crate::config::print::{key, quoted};
 use crate::config::reader::{Kind, Node, Section};
-use crate::config::{BodyShape, Compression, duration_text};
 
 /// An HTTP collector.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpConfig {
-    /// Where events are posted: `https`, or `http` where that is allowed. Holds no credentials.
-    pub url: String,
+    /// How the collector is reached. Its URL holds no credentials.
+    pub connection: Connection,
     /// How a batch becomes a body.
     pub body: BodyShape,
     /// Sent with each request, names in lower case.
     pub headers: BTreeMap<String, HeaderValue>,
-    /// [`Compression::None`] or [`Compression::Gzip`].
-    pub compression: Compression,
-    /// How long one request may take, answer included.
-    pub timeout: Duration,
-    /// How long its connection may take, not above `timeout`.
-    pub connect_timeout: Duration,
-    /// Whether `http` is allowed beyond this machine.
-    pub allow_http: bool,
+    /// Whether bodies are compressed.
+    pub gzip: bool,
 }
 
 pub(super) fn http(section: &mut Section<'_, '_>) -> HttpConfig {
-    let findings = section.scope.findings;
-    let url = section.need("url", ENDPOINT);
-    let allow_http = section.get_or("allow_http", Flag, false);
-    if let Some(url) = &url {
-        if let Err((problem, hint)) = judge_scheme(&url.value, allow_http) {
-            findings.error(url.place, format!("`url` {problem}"), hint);
-        } else {
-            // The sink's own judgement, so that nothing passes here that cannot run.
-            for error in (HttpSettings { allow_http, ..HttpSettings::new(&url.value) }).validate() {
-                findings.error(url.place, format!("`{}` {}", error.key, error.problem), "");
-            }
-        }
-    }
-    let timeout = section.get_or("timeout", Span::seconds(1, 600), Duration::from_secs(30));
-    let connect = section.get("connect_timeout", Span::seconds(1, 600));
-    if let Some(connect) = connect.as_ref().filter(|connect| connect.value > timeout) {
-        findings.error(
-            connect.place,
-            "`connect_timeout` is above `timeout`, which includes it",
-            "lower the one or raise the other",
-        );
-    }
     HttpConfig {
-        url: url.map_or_else(String::new, |url| url.value),
+        connection: connection(section).0,
         body: section.get_or(
             "body",
             OneOf {
@@ -69,17 +39,7 @@ pub(super) fn http(section: &mut Section<'_, '_>) -> HttpConfig {
             BodyShape::Ndjson,
         ),
         headers: section.node("headers").map_or_else(BTreeMap::new, |node| headers(&node)),
-        compression: section.get_or(
-            "compression",
-            OneOf {
-                words: &[("none", Compression::None), ("gzip", Compression::Gzip)],
-                later: &[],
-            },
-            Compression::None,
-        ),
-        timeout,
-        connect_timeout: connect.map_or(timeout.min(Duration::from_secs(5)), |at| at.value),
-        allow_http,
+        gzip: section.get_or("compression", GZIP, false),
     }
 }
 
@@ -87,7 +47,7 @@ pub(super) fn http(section: &mut Section<'_, '_>) -> HttpConfig {
 const OWN_HEADERS: [&str; 6] =
     ["host", "connection", "content-length", "content-encoding", "transfer-encoding", "te"];
 
-fn headers(node: &Node<'_, '_>) -> BTreeMap<String, HeaderValue> {
+pub(super) fn headers(node: &Node<'_, '_>) -> BTreeMap<String, HeaderValue> {
     let findings = node.scope.findings;
     let mut headers = BTreeMap::new();
     let Some(section) = node.section() else {
@@ -143,29 +103,33 @@ fn header(name: &At<String>, node: &Node<'_, '_>) -> Option<HeaderValue> {
 impl HttpConfig {
     /// As keys of TOML.
     pub(in crate::config) fn print(&self, f: &mut impl Write) -> fmt::Result {
-        writeln!(f, "type = \"http\"\nurl = {}", quoted(&self.url))?;
+        writeln!(f, "type = \"http\"")?;
+        connection::print(&self.connection, f)?;
         let body = match self.body {
             BodyShape::Ndjson => "ndjson",
             BodyShape::JsonArray => "json_array",
         };
         writeln!(f, "body = \"{body}\"")?;
-        if !self.headers.is_empty() {
-            let headers = self.headers.iter().map(|(name, value)| match value {
-                HeaderValue::Plain(text) => format!("{} = {}", key(name), quoted(text)),
-                HeaderValue::Env(env) => {
-                    format!("{} = {{ env = {} }}", key(name), quoted(env))
-                }
-                HeaderValue::File(path) => {
-                    let path = quoted(&path.to_string_lossy());
-                    format!("{} = {{ file = {path} }}", key(name))
-                }
-            });
-            let headers: Vec<_> = headers.collect();
-            writeln!(f, "headers = {{ {} }}", headers.join(", "))?;
-        }
-        writeln!(f, "compression = \"{}\"", compression_word(self.compression))?;
-        writeln!(f, "timeout = \"{}\"", duration_text(self.timeout))?;
-        writeln!(f, "connect_timeout = \"{}\"", duration_text(self.connect_timeout))?;
-        writeln!(f, "allow_http = {}", self.allow_http)
+        print_headers(&self.headers, f)?;
+        writeln!(f, "compression = \"{}\"", gzip_word(self.gzip))
     }
+}
+
+/// As a key of TOML, if there are any.
+pub(super) fn print_headers(
+    headers: &BTreeMap<String, HeaderValue>,
+    f: &mut impl Write,
+) -> fmt::Result {
+    if headers.is_empty() {
+        return Ok(());
+    }
+    let headers = headers.iter().map(|(name, value)| match value {
+        HeaderValue::Plain(text) => format!("{} = {}", key(name), quoted(text)),
+        HeaderValue::Env(env) => format!("{} = {{ env = {} }}", key(name), quoted(env)),
+        HeaderValue::File(path) => {
+            format!("{} = {{ file = {} }}", key(name), quoted(&path.to_string_lossy()))
+        }
+    });
+    let headers: Vec<_> = headers.collect();
+    writeln!(f, "headers = {{ {} }}", headers.join(", "))
 }

@@ -2,8 +2,12 @@
 
 use std::path::PathBuf;
 
-use crate::config::kinds::FilePath;
-use crate::config::reader::Section;
+use toml::de::DeValue;
+use trailsift_sinks::SecretSource;
+
+use crate::config::kinds::{FilePath, TableOf};
+use crate::config::print::quoted;
+use crate::config::reader::{Kind, Node, Section};
 use crate::config::secret::{ENV_NAME, judge_env, judge_file};
 
 /// The value of a header. Never a secret itself, so printing it shows none.
@@ -15,6 +19,47 @@ pub enum HeaderValue {
     Env(String),
     /// Secret: the content of this file, less the line break at its end.
     File(PathBuf),
+}
+
+/// A secret: `{ env = "NAME" }` or `{ file = "/run/secrets/x" }`.
+pub(super) struct Secret;
+
+impl Kind for Secret {
+    type Value = SecretSource;
+
+    fn expected(&self) -> String {
+        "{ env = \"NAME\" } or { file = \"/run/secrets/x\" }".into()
+    }
+
+    fn read(&self, node: &Node<'_, '_>) -> Option<SecretSource> {
+        match node.value {
+            DeValue::Table(_) => match TableOf(secret).read(node)? {
+                HeaderValue::Env(name) => Some(SecretSource::Env(name)),
+                HeaderValue::File(path) => Some(SecretSource::File(path)),
+                HeaderValue::Plain(_) => None,
+            },
+            // Never shown.
+            DeValue::String(_) => {
+                node.error(
+                    format!("`{}` is a literal secret", node.path),
+                    format!("secrets are never literals: use {}", self.expected()),
+                );
+                None
+            }
+            _ => {
+                node.wrong_type(&self.expected());
+                None
+            }
+        }
+    }
+}
+
+/// As a value of TOML: where the secret is.
+pub(super) fn printed(secret: &SecretSource) -> String {
+    match secret {
+        SecretSource::Env(name) => format!("{{ env = {} }}", quoted(name)),
+        SecretSource::File(path) => format!("{{ file = {} }}", quoted(&path.to_string_lossy())),
+    }
 }
 
 /// Reads `{ env = "NAME" }` or `{ file = "/run/secrets/x" }`.

@@ -134,12 +134,44 @@ fn each_mistake_has_one_error_with_its_remedy() {
             "8:7: no route uses the sink `s` (without any [[route]], events go to standard output: add a route)",
         ),
         (
-            "[sink.stdout]\ntype = \"kinesis\"\n",
-            "9:8: `sink.stdout.type` \"kinesis\" is not available in this version",
+            "[sink.stdout]\ntype = \"history\"\n",
+            "9:8: `sink.stdout.type` \"history\" is not available in this version",
+        ),
+        (
+            "[sink.stdout]\ntype = \"s3\"\nbucket = \"logs\"\nregion = \"us-east-1\"\nprefix = \"a/{day}/\"\n",
+            "12:10: `sink.stdout.prefix` has no field \"day\": there are {account}, {region}, {source}, {yyyy}, {MM}, {dd} and {HH} (it looks like \"trailsift/",
+        ),
+        (
+            "[sink.stdout]\ntype = \"s3\"\nbucket = \"logs\"\nregion = \"us-east-1\"\ncompression = \"snappy\"\n",
+            "12:15: JSON Lines cannot be packed with \"snappy\" (use \"gzip\", \"zstd\" or \"none\", or body = \"parquet\")",
+        ),
+        (
+            "[sink.stdout]\ntype = \"s3\"\nbucket = \"logs\"\nregion = \"us-east-1\"\nbody = \"parquet\"\ncompression = \"zstd\"\n",
+            "13:15: Parquet cannot be packed with \"zstd\" here (use \"snappy\", \"gzip\" or \"none\")",
+        ),
+        (
+            "[sink.stdout]\ntype = \"s3\"\nbucket = \"logs\"\nregion = \"us-east-1\"\npart_size = \"1MiB\"\n",
+            "12:13: `sink.stdout.part_size` is out of range (it must be a size from \"5MiB\" to \"64MiB\")",
+        ),
+        (
+            "[sink.stdout]\ntype = \"s3\"\nbucket = \"logs\"\nregion = \"us-east-1\"\nkms_key_id = \"a b\"\n",
+            "12:14: `sink.stdout.kms_key_id` is no KMS key",
+        ),
+        (
+            "[sink.stdout]\ntype = \"kinesis\"\nregion = \"us-east-1\"\nstream = \"arn:aws:kinesis:eu-west-1:111122223333:stream/t\"\n",
+            "11:10: `stream` is in \"eu-west-1\", but the sink's region is \"us-east-1\" (make the two agree)",
+        ),
+        (
+            "[sink.stdout]\ntype = \"kinesis\"\nregion = \"us-east-1\"\nstream = \"a b\"\n",
+            "11:10: `sink.stdout.stream` is neither a stream's name nor its ARN: \"a b\"",
+        ),
+        (
+            "[sink.stdout]\ntype = \"firehose\"\nregion = \"us-east-1\"\nstream = \"arn:aws:firehose:us-east-1:111122223333:deliverystream/t\"\n",
+            "11:10: `sink.stdout.stream` is no name of a Firehose stream",
         ),
         (
             "[sink.stdout]\ntype = \"htp\"\n",
-            "9:8: `sink.stdout.type` must be \"stdout\" or \"file\" or \"http\", not \"htp\" (did you mean `http`?)",
+            "9:8: `sink.stdout.type` must be \"stdout\" or \"file\" or \"http\" or ",
         ),
         (
             "[sink.stdout]\ntpye = \"stdout\"\n",

@@ -25,7 +25,11 @@ fn properties(pointer: &str) -> Map<String, Value> {
 }
 
 const ROUTE: &str = "[[route]]\nname = \"r\"\nsinks = [\"s\"]\n";
+const URL: &str = "url = \"https://h/\"\n";
 const SINK: &str = "[sink.s]\ntype = \"stdout\"\n";
+const QUEUE: &str = "queue_url = \"https://sqs.us-east-1.amazonaws.com/111122223333/q.fifo\"\n";
+const TOPIC: &str = "topic_arn = \"arn:aws:sns:us-east-1:111122223333:t.fifo\"\n";
+const AWS: &str = "region = \"us-east-1\"\n";
 
 /// Every table: where the schema describes it, and a configuration in which `KEYS` stands for more
 /// of its keys.
@@ -52,6 +56,25 @@ fn tables() -> Vec<(&'static str, String)> {
             sink("file", "path = \"x\"\nrotate = { KEYS }\n"),
         ),
         ("/definitions/http_sink", sink("http", "url = \"https://h/\"\nKEYS\n")),
+        (
+            "/definitions/splunk_hec_sink",
+            sink(
+                "splunk_hec",
+                "url = \"https://h/\"\ntoken = { env = \"SIEM_AUTHORIZATION\" }\nKEYS\n",
+            ),
+        ),
+        ("/definitions/opensearch_sink", sink("opensearch", "url = \"https://h/\"\nKEYS\n")),
+        ("/definitions/otlp_sink", sink("otlp", "url = \"https://h/\"\nKEYS\n")),
+        ("/definitions/s3_sink", sink("s3", &format!("bucket = \"logs\"\n{AWS}KEYS\n"))),
+        ("/definitions/kinesis_sink", sink("kinesis", &format!("stream = \"s\"\n{AWS}KEYS\n"))),
+        ("/definitions/firehose_sink", sink("firehose", &format!("stream = \"s\"\n{AWS}KEYS\n"))),
+        ("/definitions/sqs_sink", sink("sqs", &format!("{QUEUE}{AWS}KEYS\n"))),
+        ("/definitions/sns_sink", sink("sns", &format!("{TOPIC}{AWS}KEYS\n"))),
+        ("/definitions/eventbridge_sink", sink("eventbridge", &format!("{AWS}KEYS\n"))),
+        (
+            "/definitions/cloudwatch_logs_sink",
+            sink("cloudwatch_logs", &format!("log_group = \"g\"\n{AWS}KEYS\n")),
+        ),
         ("/definitions/batch", sink("stdout", "batch = { KEYS }\n")),
         ("/definitions/retry", sink("stdout", "retry = { KEYS }\n")),
     ]
@@ -102,9 +125,19 @@ fn everything_in_the_schema_is_described() {
 #[test]
 fn the_schema_names_the_defaults() {
     let text = format!(
-        "{ACCOUNT}[[route]]\nname = \"r\"\nsinks = [\"f\", \"h\", \"o\"]\n\
+        "{ACCOUNT}[[route]]\nname = \"r\"\nsinks = [\"f\", \"h\", \"o\", \"s3\", \"kinesis\", \"firehose\", \
+         \"sqs\", \"sns\", \"bus\", \"logs\", \
+         \"splunk\", \"search\", \"otlp\"]\n\
          selector = [{{ eventID = {{ exists = true }} }}]\n[sink.o]\ntype = \"stdout\"\n\
-         [sink.f]\ntype = \"file\"\npath = \"x\"\n[sink.h]\ntype = \"http\"\nurl = \"https://h/\"\n"
+         [sink.f]\ntype = \"file\"\npath = \"x\"\n[sink.h]\ntype = \"http\"\nurl = \"https://h/\"\n\
+         [sink.s3]\ntype = \"s3\"\nbucket = \"logs\"\n{AWS}\
+         [sink.kinesis]\ntype = \"kinesis\"\nstream = \"s\"\n{AWS}\
+         [sink.firehose]\ntype = \"firehose\"\nstream = \"s\"\n{AWS}\
+         [sink.sqs]\ntype = \"sqs\"\n{QUEUE}{AWS}[sink.sns]\ntype = \"sns\"\n{TOPIC}{AWS}\
+         [sink.bus]\ntype = \"eventbridge\"\n{AWS}\
+         [sink.logs]\ntype = \"cloudwatch_logs\"\nlog_group = \"g\"\n{AWS}\
+         [sink.splunk]\ntype = \"splunk_hec\"\n{URL}token = {{ env = \"SIEM_AUTHORIZATION\" }}\n\
+         [sink.search]\ntype = \"opensearch\"\n{URL}[sink.otlp]\ntype = \"otlp\"\n{URL}"
     );
     let printed: toml::Table = config_of(&text).to_string().parse().expect("TOML");
     let printed = serde_json::to_value(printed).expect("JSON");
@@ -116,6 +149,16 @@ fn the_schema_names_the_defaults() {
         ("/definitions/stdout_sink", "/sink/o"),
         ("/definitions/file_sink", "/sink/f"),
         ("/definitions/http_sink", "/sink/h"),
+        ("/definitions/splunk_hec_sink", "/sink/splunk"),
+        ("/definitions/opensearch_sink", "/sink/search"),
+        ("/definitions/otlp_sink", "/sink/otlp"),
+        ("/definitions/s3_sink", "/sink/s3"),
+        ("/definitions/kinesis_sink", "/sink/kinesis"),
+        ("/definitions/firehose_sink", "/sink/firehose"),
+        ("/definitions/sqs_sink", "/sink/sqs"),
+        ("/definitions/sns_sink", "/sink/sns"),
+        ("/definitions/eventbridge_sink", "/sink/bus"),
+        ("/definitions/cloudwatch_logs_sink", "/sink/logs"),
         ("/definitions/batch", "/sink/o/batch"),
         ("/definitions/retry", "/sink/o/retry"),
     ] {

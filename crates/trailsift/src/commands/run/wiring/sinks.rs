@@ -6,18 +6,23 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use trailsift_aws::{Connector, Session, SessionSettings};
+use trailsift_aws_sinks::{
+    CloudWatchLogsSink, EventBridgeSink, FirehoseSink, KinesisSink, LONGEST_WRITE, S3Sink, SnsSink,
+    SqsSink,
+};
 use trailsift_core::Sink;
 use trailsift_pipeline::Budget;
 use trailsift_route::Format;
 use trailsift_sinks::{
     BatchSettings, Decoration, FileSettings, FileSink, HeaderText, HttpSettings, HttpSink,
-    RetrySettings, SecretSource, SinkMetrics, StdoutSink, decorate,
+    OpenSearchSink, OtlpSettings, OtlpSink, RetrySettings, SecretSource, SinkMetrics, SplunkSink,
+    StdoutSink, decorate,
 };
 
 use super::bytes;
 use crate::config::{
-    self, AwsConfig, BodyShape, ByteSize, Compression, Config, FileConfig, HeaderValue, HttpConfig,
-    SinkConfig, SinkKind,
+    self, AwsConfig, BodyShape, ByteSize, Config, FileConfig, HeaderValue, HttpConfig,
+    OpenSearchConfig, SinkConfig, SinkKind, SplunkConfig,
 };
 
 /// How much longer than a sink's own patience the outermost limit of a write is.
@@ -77,6 +82,59 @@ async fn bare_sink(
             let timeout = settings.longest_write() + MARGIN;
             (Arc::new(HttpSink::new(name, settings)?), Some(timeout))
         }
+        SinkKind::SplunkHec(SplunkConfig { settings }) => {
+            let timeout = settings.longest_write() + MARGIN;
+            (Arc::new(SplunkSink::new(name, settings.clone())?), Some(timeout))
+        }
+        SinkKind::OpenSearch(OpenSearchConfig { settings }) => {
+            let timeout = settings.longest_write() + MARGIN;
+            (Arc::new(OpenSearchSink::new(name, settings.clone())?), Some(timeout))
+        }
+        SinkKind::Otlp(otlp) => {
+            let settings = OtlpSettings {
+                connection: otlp.connection.clone(),
+                headers: otlp.headers.iter().map(header).collect(),
+                gzip: otlp.gzip,
+                ..OtlpSettings::new("")
+            };
+            let timeout = settings.longest_write() + MARGIN;
+            (Arc::new(OtlpSink::new(name, settings)?), Some(timeout))
+        }
+        SinkKind::S3(s3) => {
+            let session = session(&s3.aws, connector).await;
+            let sink = S3Sink::new(name, &session, s3.settings.clone());
+            (Arc::new(sink), Some(S3Sink::LONGEST_WRITE + MARGIN))
+        }
+        SinkKind::Kinesis(kinesis) => {
+            let session = session(&kinesis.aws, connector).await;
+            let sink = KinesisSink::new(name, &session, kinesis.settings.clone());
+            (Arc::new(sink), Some(LONGEST_WRITE + MARGIN))
+        }
+        SinkKind::Sqs(sqs) => {
+            let session = session(&sqs.aws, connector).await;
+            let sink = SqsSink::new(name, &session, sqs.settings.clone());
+            (Arc::new(sink), Some(LONGEST_WRITE + MARGIN))
+        }
+        SinkKind::Sns(sns) => {
+            let session = session(&sns.aws, connector).await;
+            let sink = SnsSink::new(name, &session, sns.settings.clone());
+            (Arc::new(sink), Some(LONGEST_WRITE + MARGIN))
+        }
+        SinkKind::EventBridge(bus) => {
+            let session = session(&bus.aws, connector).await;
+            let sink = EventBridgeSink::new(name, &session, bus.settings.clone());
+            (Arc::new(sink), Some(LONGEST_WRITE + MARGIN))
+        }
+        SinkKind::CloudWatchLogs(logs) => {
+            let session = session(&logs.aws, connector).await;
+            let sink = CloudWatchLogsSink::new(name, &session, logs.settings.clone());
+            (Arc::new(sink), Some(LONGEST_WRITE + MARGIN))
+        }
+        SinkKind::Firehose(firehose) => {
+            let session = session(&firehose.aws, connector).await;
+            let sink = FirehoseSink::new(name, &session, firehose.stream.clone());
+            (Arc::new(sink), Some(LONGEST_WRITE + MARGIN))
+        }
     })
 }
 
@@ -112,25 +170,32 @@ fn media_type(sink: &SinkConfig, http: &HttpConfig) -> Option<&'static str> {
     }
 }
 
-/// Headers of the configuration stand above the `media_type`.
-fn http_settings(http: &HttpConfig, media_type: Option<&str>) -> HttpSettings {
+/// A header as sinks take it.
+fn header((name, value): (&String, &HeaderValue)) -> (String, HeaderText) {
     let secret = |source| HeaderText::Secret { prefix: String::new(), source };
-    let text = |value: &HeaderValue| match value {
+    let text = match value {
         HeaderValue::Plain(text) => HeaderText::Plain(text.clone()),
         HeaderValue::Env(name) => secret(SecretSource::Env(name.clone())),
         HeaderValue::File(path) => secret(SecretSource::File(path.clone())),
     };
+    (name.clone(), text)
+}
+
+/// Headers of the configuration stand above the `media_type`.
+fn http_settings(http: &HttpConfig, media_type: Option<&str>) -> HttpSettings {
     let mut headers = BTreeMap::new();
     headers.extend(media_type.map(|it| ("content-type".into(), HeaderText::Plain(it.into()))));
-    headers.extend(http.headers.iter().map(|(name, value)| (name.clone(), text(value))));
+    headers.extend(http.headers.iter().map(header));
+    let connection = http.connection.clone();
     HttpSettings {
         body: http.body,
         headers: headers.into_iter().collect(),
-        gzip: http.compression == Compression::Gzip,
-        connect_timeout: http.connect_timeout,
-        timeout: http.timeout,
-        allow_http: http.allow_http,
-        ..HttpSettings::new(http.url.clone())
+        gzip: http.gzip,
+        connect_timeout: connection.connect_timeout,
+        timeout: connection.timeout,
+        allow_http: connection.allow_http,
+        ca_file: connection.ca_file,
+        ..HttpSettings::new(connection.url)
     }
 }
 
@@ -160,7 +225,7 @@ mod tests {
         let named = headers.into_iter().find(|(name, _)| name == "content-type");
         named.map(|(_, value)| match value {
             HeaderText::Plain(text) => text,
-            HeaderText::Secret { .. } => panic!("no secret"),
+            HeaderText::Secret { .. } | HeaderText::Basic { .. } => panic!("no secret"),
         })
     }
 
