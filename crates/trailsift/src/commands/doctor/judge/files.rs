@@ -54,7 +54,9 @@ pub(in crate::commands::doctor) fn files(
         return Line::warn(FILES, format!("{looked} {below}"), remedy);
     };
     let age = newest.modified.and_then(|at| now.duration_since(at).ok()).unwrap_or_default();
-    let age = Duration::from_secs(age.as_secs() / 60 * 60);
+    // Nobody needs its seconds, nor after two hours its minutes.
+    let unit = if age.as_secs() < 7200 { 60 } else { 3600 };
+    let age = Duration::from_secs(age.as_secs() / unit * unit);
     let text = match age.is_zero() {
         true => "less than a minute old".to_owned(),
         false => format!("{} old", duration_text(age)),

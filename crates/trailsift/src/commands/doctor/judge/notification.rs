@@ -55,17 +55,19 @@ pub(in crate::commands::doctor) fn notification(
             format!("add {EVERY_EVENT} to its notification to the queue"),
         );
     }
-    if let Some(hides) = told.iter().find(|it| !SUFFIX.ends_with(&it.suffix)) {
+    let whole: Vec<_> = told.iter().copied().filter(|it| SUFFIX.ends_with(&it.suffix)).collect();
+    if let (true, Some(hides)) = (whole.is_empty(), told.first()) {
         return Line::fail(
             CHECK,
             format!(
-                "the notification is only of keys that end with \"{}\", and trail files end with {SUFFIX}",
+                "the bucket tells the queue only of keys that end with \"{}\", and trail files end with \
+                 {SUFFIX}",
                 hides.suffix.escape_debug()
             ),
             "remove the filter's suffix: what is no trail file is skipped and counted, whereas a filter is silent",
         );
     }
-    covered(&told, prefix)
+    covered(&whole, prefix)
 }
 
 /// Which of the events that a new trail file causes are named.
