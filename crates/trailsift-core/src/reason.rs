@@ -80,6 +80,46 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Every reason, for whoever must know all of them before one occurs.
+    pub const ALL: &'static [Self] = &[
+        Self::BadNotification,
+        Self::BadKeyEncoding,
+        Self::BucketNotAllowed,
+        Self::ObjectMissing,
+        Self::DeletedVersion,
+        Self::AccessDenied,
+        Self::Archived,
+        Self::WrongRegion,
+        Self::BucketOwnerMismatch,
+        Self::ChecksumMismatch,
+        Self::Unreadable,
+        Self::EmptyObject,
+        Self::GzipTruncated,
+        Self::GzipCrc,
+        Self::GzipTrailingMember,
+        Self::TooLarge,
+        Self::UnsupportedCodec,
+        Self::EmptyJson,
+        Self::NotJson,
+        Self::ToplevelType,
+        Self::NoRecords,
+        Self::RecordsType,
+        Self::DuplicateRecordsKey,
+        Self::TrailingJson,
+        Self::StructureLost,
+        Self::RecordSyntax,
+        Self::RecordType,
+        Self::DuplicateKey,
+        Self::EventSourceType,
+        Self::TooDeep,
+        Self::RecordTooLarge,
+        Self::InvalidUtf8,
+        Self::TooManyBadRecords,
+        Self::SinkRejected,
+        Self::SinkRecordTooLarge,
+        Self::Panic,
+    ];
+
     /// The word used in quarantine lines and metric labels.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -126,5 +166,22 @@ impl Reason {
 impl std::fmt::Display for Reason {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn all_reasons_are_listed_and_each_has_a_word_of_its_own() {
+        // Each reason has one arm in `as_str`, and the compiler sees to that.
+        let arms = include_str!("reason.rs").matches(" => \"").count();
+        // The arm of this very test's search is none.
+        assert_eq!(Reason::ALL.len(), arms - 1);
+        let words: BTreeSet<_> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
+        assert_eq!(words.len(), Reason::ALL.len());
     }
 }

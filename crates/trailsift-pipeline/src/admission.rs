@@ -108,6 +108,7 @@ mod tests {
             etag: None,
             size: None,
             event_time: None,
+            replay: None,
         };
         admit(&object, buckets)
     }

@@ -11,8 +11,9 @@ use trailsift_core::{
     Source, WriteOutcome,
 };
 use trailsift_route::{Format, Formatter};
-use trailsift_trail::{FaultyRecord, Found, event_time};
+use trailsift_trail::{FaultyRecord, Found, Replay, event_time};
 
+use crate::balance::Delivering;
 use crate::books::Books;
 use crate::budget::Budget;
 use crate::cpu::Cpu;
@@ -93,6 +94,8 @@ pub(crate) struct Provenance {
     pub(crate) known: Known,
     /// Tells what is found in the object now from what another configuration would find in it.
     pub(crate) reading: u64,
+    /// The records that are asked for again; `None`: whatever is owed of the object.
+    pub(crate) replay: Option<Replay>,
 }
 
 impl Provenance {
@@ -101,10 +104,22 @@ impl Provenance {
     /// How far a sink has come says nothing once its routes or the limits of reading have changed:
     /// then it may be owed records from before that place. So progress is noted for them together,
     /// and a changed configuration finds none, which costs duplicates and no event.
+    ///
+    /// A replay has a progress of its own, by everything that it says: what another one has asked for
+    /// says nothing of what this one does.
     fn progress(&self, sink: &str, routes: RouteSet) -> String {
         let mut hasher = DefaultHasher::new();
         (self.reading, routes).hash(&mut hasher);
-        format!("{sink} {:016x}", hasher.finish())
+        let Some(replay) = &self.replay else {
+            return format!("{sink} {:016x}", hasher.finish());
+        };
+        replay.hash(&mut hasher);
+        format!("{sink} replay-{:016x}", hasher.finish())
+    }
+
+    /// Whether the sink is to have the record in this place, if a route leads it there.
+    fn is_asked_for(&self, sink: &str, index: u64) -> bool {
+        self.replay.as_ref().is_none_or(|replay| replay.asks_for_at(sink, index))
     }
 
     /// The place in the file from which on the sink is owed records.
@@ -112,7 +127,8 @@ impl Provenance {
         if self.known.acknowledged.is_empty() {
             return 0;
         }
-        let whole = self.known.owed_from(sink);
+        // That a sink is owed nothing more of the object is why its records are asked for by name.
+        let whole = if self.replay.is_some() { 0 } else { self.known.owed_from(sink) };
         whole.max(self.known.owed_from(&self.progress(sink, routes)))
     }
 }
@@ -146,6 +162,7 @@ impl Dispatcher {
             sinks: required + usize::from(quarantine.as_sink().is_some()),
         };
         let quarantine = quarantine.with_share(share);
+        outlets.iter().for_each(|outlet| metrics.balance.sink(outlet.sink.name()));
         let desk = |outlet: Outlet| Desk {
             rendering: Rendering::new(outlet.formatter.clone(), budget, cpu.clone()),
             outlet,
@@ -229,6 +246,8 @@ impl Dispatcher {
         origin: Origin<'_>,
     ) -> Result<(), Undelivered> {
         let outlet = &desk.outlet;
+        let balance = &self.metrics.balance;
+        let mut delivering = balance.delivery(outlet.sink.name(), consignment.len());
         let mut is_noted = true;
         while !consignment.is_empty() {
             let events = consignment.len();
@@ -246,6 +265,7 @@ impl Dispatcher {
                 () = sleep(BEST_EFFORT), if !outlet.required => {
                     let sink = outlet.sink.name();
                     tracing::warn!(sink, events, "a best-effort sink does not answer: events are lost");
+                    delivering.lost(events);
                     return Ok(());
                 }
                 given_up = desk.patience.run_out(), if outlet.required => {
@@ -255,12 +275,16 @@ impl Dispatcher {
             };
             if outlet.required {
                 let outcome = outcome.map_err(|error| undelivered(outlet, &error))?;
-                self.settle(desk, owed, outcome, from, origin).await?;
+                self.settle(desk, owed, outcome, from, origin, &mut delivering).await?;
                 continue;
             }
             // Best effort: the sink counts and names what it drops; nothing waits for it. It is not
             // offered twice either, when another sink makes the file come again.
             is_noted &= outcome.is_ok();
+            match outcome {
+                Ok(_) => delivering.acknowledged(owed.len()),
+                Err(_) => delivering.lost(owed.len()),
+            }
             if is_noted {
                 self.note(from, outlet.sink.name(), outlet.routes, owed.end()).await;
             }
@@ -277,6 +301,7 @@ impl Dispatcher {
         outcome: WriteOutcome,
         from: &Provenance,
         origin: Origin<'_>,
+        delivering: &mut Delivering<'_>,
     ) -> Result<(), Undelivered> {
         let outlet = &desk.outlet;
         if outcome.failures.len() < owed.len() {
@@ -284,6 +309,7 @@ impl Dispatcher {
         }
         let mut trouble: Result<(), Undelivered> = Ok(());
         let mut first_open = owed.end();
+        let acknowledged = owed.len().saturating_sub(outcome.failures.len());
         for failure in outcome.failures {
             let Some((record, obligation)) = owed.take(failure.index) else {
                 // A sink that names entries that it was not given is not to be believed.
@@ -305,11 +331,15 @@ impl Dispatcher {
             let error = format!("sink {}{format}: {}", outlet.sink.name(), chain(&failure.error));
             let parcel = Parcel {
                 index: Some(record.index),
+                sink: Some(outlet.sink.name()),
                 data: Some(&record.bytes),
                 ..parcel_of(&from.source, origin, reason, error)
             };
             match self.quarantine.park(parcel).await {
-                Ok(()) => obligation.settle(),
+                Ok(()) => {
+                    obligation.settle();
+                    delivering.quarantined(1);
+                }
                 Err(error) => {
                     first_open = first_open.min(record.index);
                     trouble = trouble.and(Err(not_parked(&error)));
@@ -319,6 +349,7 @@ impl Dispatcher {
         self.note(from, outlet.sink.name(), outlet.routes, first_open).await;
         // Only now: what the sink did not name, it has.
         owed.settle();
+        delivering.acknowledged(acknowledged);
         trouble
     }
 
@@ -364,7 +395,9 @@ fn consignment<'a>(
     obligations: &Obligations,
 ) -> Consignment<'a> {
     let owed_from = from.owed_from(outlet.sink.name(), outlet.routes);
-    let owed = records.iter().filter(|record| record.index >= owed_from);
+    let owed = records.iter().filter(|record| {
+        record.index >= owed_from && from.is_asked_for(outlet.sink.name(), record.index)
+    });
     let led_here = owed.map(|record| (record, record.routes.and(outlet.routes)));
     led_here
         .filter(|(_, routes)| !routes.is_empty())
@@ -383,6 +416,7 @@ pub(crate) fn parcel_of<'a>(
         bucket: Some(&source.bucket),
         key: Some(&source.key),
         version_id: source.version_id.as_deref(),
+        etag: source.etag.as_deref(),
         ..parcel_of_message(origin, reason, error)
     }
 }
@@ -398,7 +432,9 @@ pub(crate) fn parcel_of_message(origin: Origin<'_>, reason: Reason, error: Strin
         bucket: None,
         key: None,
         version_id: None,
+        etag: None,
         index: None,
+        sink: None,
         data: None,
     }
 }

@@ -1,6 +1,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::MetricFamily;
+use prometheus::{IntGaugeVec, Opts, Registry};
+
 /// Whether every account and every required sink was reachable lately. Shared, cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Health(Arc<Mutex<BTreeMap<String, Option<String>>>>);
@@ -21,10 +25,42 @@ impl Health {
         parts.iter().filter_map(|(part, trouble)| Some((part.clone(), trouble.clone()?))).collect()
     }
 
+    /// Shows how each part fares as `trailsift_ready{what}`: 1 where it is well. All are where `/readyz`
+    /// says so.
+    ///
+    /// # Errors
+    /// If the registry already has a metric of this name.
+    pub fn register(&self, registry: &Registry) -> prometheus::Result<()> {
+        let help =
+            "1 while this account, or this sink that messages wait for, was reachable lately.";
+        let gauge = IntGaugeVec::new(Opts::new("trailsift_ready", help), &["what"])?;
+        registry.register(Box::new(Shown { health: self.clone(), gauge }))
+    }
+
     /// How an account fares, from now on: well.
     pub(crate) fn of_account(&self, name: &str) -> AccountHealth {
         self.set(&account_part(name), None);
         AccountHealth { health: self.clone(), name: name.to_owned(), troubles: Mutex::default() }
+    }
+}
+
+/// What is known of each part, brought up to date whenever somebody looks.
+struct Shown {
+    health: Health,
+    gauge: IntGaugeVec,
+}
+
+impl Collector for Shown {
+    fn desc(&self) -> Vec<&Desc> {
+        self.gauge.desc()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let parts = self.health.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for (part, trouble) in parts.iter() {
+            self.gauge.with_label_values(&[part]).set(i64::from(trouble.is_none()));
+        }
+        self.gauge.collect()
     }
 }
 

@@ -20,7 +20,9 @@ const CEILING: Duration = Duration::from_secs(11 * 3600 + 50 * 60);
 /// Our right to settle one message: its newest receipt, and until when it holds.
 #[derive(Debug)]
 pub(crate) struct Lease {
-    id: MessageId,
+    pub(crate) id: MessageId,
+    /// For the log.
+    account: Arc<str>,
     state: Mutex<State>,
     renewed: Notify,
 }
@@ -34,9 +36,10 @@ struct State {
 }
 
 impl Lease {
-    fn new(message: &Message) -> Self {
+    fn new(message: &Message, account: Arc<str>) -> Self {
         Self {
             id: message.id.clone(),
+            account,
             state: Mutex::new(State {
                 receipt: message.receipt.clone(),
                 received_at: message.received_at,
@@ -131,7 +134,12 @@ impl Lease {
                 // Half of what is left from now: ever quicker, until it is over. The pause keeps
                 // the last moments from being a busy loop.
                 Err(error) => {
-                    tracing::debug!(sqs.message_id = %self.id, %error, "lease not extended yet");
+                    tracing::debug!(
+                        account = &*self.account,
+                        sqs.message_id = %self.id,
+                        %error,
+                        "lease not extended yet"
+                    );
                     sleep(Duration::from_millis(100).min(left / 2)).await;
                     if Instant::now() + Duration::from_millis(10) >= until {
                         self.lose(&receipt, metrics, &error.to_string());
@@ -147,8 +155,9 @@ impl Lease {
             state.lost = true;
             metrics.leases_lost.inc();
             tracing::warn!(
+                account = &*self.account,
                 sqs.message_id = %self.id,
-                reason = %why.escape_debug(),
+                error = %why.escape_debug(),
                 "lease lost: the message will be delivered again"
             );
         }
@@ -157,20 +166,28 @@ impl Lease {
 
 /// The messages that are being worked on, by id.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct InFlight(Arc<Mutex<HashMap<MessageId, Arc<Lease>>>>);
+pub(crate) struct InFlight {
+    account: Arc<str>,
+    leases: Arc<Mutex<HashMap<MessageId, Arc<Lease>>>>,
+}
 
 impl InFlight {
+    /// None yet of this account's.
+    pub(crate) fn of_account(name: &str) -> Self {
+        Self { account: name.into(), leases: Arc::default() }
+    }
+
     /// Registers a delivery. `None` if the message is in flight already: the running work has got
     /// the newer receipt, and this delivery is done with.
     pub(crate) fn enter(&self, message: &Message) -> Option<Ticket> {
-        let mut leases = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut leases = self.leases.lock().unwrap_or_else(PoisonError::into_inner);
         match leases.entry(message.id.clone()) {
             Entry::Occupied(running) => {
                 running.get().renew(message);
                 None
             }
             Entry::Vacant(free) => {
-                let lease = Arc::new(Lease::new(message));
+                let lease = Arc::new(Lease::new(message, Arc::clone(&self.account)));
                 free.insert(Arc::clone(&lease));
                 Some(Ticket { lease, in_flight: self.clone() })
             }
@@ -179,7 +196,7 @@ impl InFlight {
 
     /// How many messages are in flight.
     pub(crate) fn len(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.leases.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 }
 
@@ -192,6 +209,6 @@ pub(crate) struct Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.in_flight.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.lease.id);
+        self.in_flight.leases.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.lease.id);
     }
 }

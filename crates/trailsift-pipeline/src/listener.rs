@@ -1,5 +1,6 @@
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::future::{BoxFuture, join_all};
@@ -136,6 +137,9 @@ async fn receive_all<'a>(
             Ok(messages) => {
                 let empty = messages.is_empty();
                 let idle = empty && lane.in_flight.len() == 0;
+                if !empty {
+                    lane.has_received.store(true, Ordering::Relaxed);
+                }
                 for message in messages {
                     start(lane, message, visibility, permits.pop(), workers);
                 }
@@ -303,7 +307,11 @@ fn start(
 ) {
     let Some(ticket) = lane.in_flight.enter(&message) else {
         lane.shared.metrics.duplicates_suppressed.inc();
-        tracing::debug!(sqs.message_id = %message.id, "a redelivery joined the running work");
+        tracing::debug!(
+            account = lane.account.name,
+            sqs.message_id = %message.id,
+            "a redelivery joined the running work"
+        );
         return;
     };
     let lane = Arc::clone(lane);

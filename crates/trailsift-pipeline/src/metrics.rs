@@ -5,21 +5,21 @@ use prometheus::{
     Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
 use serde::Serialize;
+use trailsift_core::Reason;
 
+use crate::balance::Balance;
 use crate::watched::PortMetrics;
 
 /// What the pipeline counts. Labels are account names from the configuration and words from closed
 /// sets: nothing that a file or a message says ever becomes a label.
 ///
-/// Two balances hold whenever nothing is in flight, and tests check them:
-/// objects notified = done + skipped + quarantined + retried, and
-/// records seen = selected + filtered + quarantined.
+/// Three balances hold in every scrape, and tests check them: objects notified = done + skipped +
+/// quarantined + retried; records seen = selected + filtered + quarantined; deliveries owed =
+/// acknowledged + quarantined + left + lost. Each name is explained in `METRICS.md` of the program.
 #[derive(Clone, Debug)]
 pub struct PipelineMetrics {
     pub(crate) messages: IntCounterVec,
-    pub(crate) objects_notified: IntCounterVec,
-    pub(crate) objects: IntCounterVec,
-    pub(crate) records: IntCounterVec,
+    pub(crate) balance: Balance,
     pub(crate) bytes: IntCounterVec,
     pub(crate) in_flight: IntGaugeVec,
     pub(crate) lease_extensions: IntCounter,
@@ -38,6 +38,8 @@ pub struct PipelineMetrics {
     pub(crate) mismatches: IntCounterVec,
 }
 
+/// What the ledger is asked for.
+const LEDGER_CALLS: [&str; 3] = ["recall", "acknowledged", "settled"];
 /// From half a second to an hour and a half, doubling: the time from S3's event to our acknowledgement.
 const LAG_BUCKETS: (f64, f64, usize) = (0.5, 2.0, 14);
 
@@ -68,21 +70,7 @@ impl PipelineMetrics {
                 "Queue messages by what they hold and what became of them.",
                 &["account", "kind", "outcome"],
             )?,
-            objects_notified: counters(
-                "trailsift_objects_notified_total",
-                "Objects named by notifications, once for each delivery of a notification.",
-                &["account"],
-            )?,
-            objects: counters(
-                "trailsift_objects_total",
-                "The same objects, by what became of them: done, skipped, quarantined, retried.",
-                &["account", "outcome", "reason"],
-            )?,
-            records: counters(
-                "trailsift_records_total",
-                "Records of settled objects: seen = selected + filtered + quarantined.",
-                &["account", "outcome"],
-            )?,
+            balance: add(registry, Balance::new()?)?,
             bytes: counters(
                 "trailsift_bytes_total",
                 "Bytes read from S3 (compressed) and after inflation (inflated).",
@@ -159,7 +147,30 @@ impl PipelineMetrics {
                 "Selected records whose account or region is not the one that their file's key names.",
                 &["account", "field"],
             )?,
-        })
+        }
+        .everywhere())
+    }
+
+    /// Has every series of the account there from now on, at zero, that an alert may compare with what
+    /// it was before: a counter that appears with its first event has not grown by it.
+    pub(crate) fn account(&self, account: &str) {
+        self.balance.account(account);
+        self.in_flight.with_label_values(&[account]).set(0);
+        for stage in ["compressed", "inflated"] {
+            self.bytes.with_label_values(&[account, stage]).inc_by(0);
+        }
+        self.ports.account(account);
+    }
+
+    /// The same for every reason to park something, and every call of the ledger.
+    fn everywhere(self) -> Self {
+        for reason in Reason::ALL {
+            self.quarantined.with_label_values(&[reason.as_str()]).inc_by(0);
+        }
+        for operation in LEDGER_CALLS {
+            self.ledger_errors.with_label_values(&[operation]).inc_by(0);
+        }
+        self
     }
 
     /// Says that the ledger cannot be used from the start. Its first good answer says otherwise.
@@ -169,9 +180,9 @@ impl PipelineMetrics {
 
     /// The counts so far, over all accounts.
     pub fn totals(&self) -> Totals {
-        let skipped = by_label(&self.objects, "reason", &[("outcome", "skipped")]);
-        let objects = by_label(&self.objects, "outcome", &[]);
-        let records = by_label(&self.records, "outcome", &[]);
+        let skipped = by_label(self.balance.objects(), "reason", &[("outcome", "skipped")]);
+        let objects = by_label(self.balance.objects(), "outcome", &[]);
+        let records = by_label(self.balance.records(), "outcome", &[]);
         let bytes = by_label(&self.bytes, "stage", &[]);
         let of =
             |counts: &BTreeMap<String, u64>, word: &str| counts.get(word).copied().unwrap_or(0);

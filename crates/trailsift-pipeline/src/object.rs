@@ -4,15 +4,16 @@ use std::time::Duration;
 use trailsift_core::{
     Disposition, Known, LogFile, ObjectId, Reason, Revision, Settlement, Source, StoreError,
 };
-use trailsift_trail::{Counts, NotifiedObject};
+use trailsift_trail::{Counts, NotifiedObject, ObjectFault, Replay};
 
 use crate::admission::{Admission, admit};
 use crate::backoff::full_jitter;
 use crate::dispatcher::{Origin, Undelivered, chain, parcel_of};
 use crate::notes::warn_of_refused;
-use crate::pass::{Broken, Read};
+use crate::pass::{Broken, Read, Replayed};
 use crate::quarantine::Parcel;
 use crate::service::Lane;
+use crate::spans;
 
 /// How often a missing object is asked for: a notification can overtake nothing, but a version can
 /// be replicated late.
@@ -65,10 +66,12 @@ impl Lane {
         };
         let revision = Revision::of(file.version_id.as_deref(), object.etag.as_deref());
         let notified = self.recall(self.object_id(&file, revision)).await;
-        if notified.as_ref().is_some_and(|(_, known)| self.is_done(known)) {
+        let asks_for_records = object.replay.as_ref().is_some_and(Replay::is_of_records);
+        let is_done = notified.as_ref().is_some_and(|(_, known)| self.is_done(known));
+        if is_done && !asks_for_records {
             return self.duplicate(&file);
         }
-        let read = match self.read(&file, notified, origin).await {
+        let read = match self.read(&file, object, notified, origin).await {
             Ok(read) => read,
             Err(Broken::Duplicate) => return self.duplicate(&file),
             Err(Broken::Undelivered(Undelivered { what, fatal, after })) => {
@@ -78,26 +81,66 @@ impl Lane {
             }
             Err(Broken::Store(error)) => return self.not_read(&file, &error, origin).await,
         };
+        if let Some(replay) = &read.from.replay {
+            return self.replayed(&file, &read, replay, origin).await;
+        }
         let outcome = match &read.fault {
             None => Outcome::Done,
+            // Its line in the quarantine counts as dealt with: there must be another.
+            Some(fault) if object.replay.is_some() => {
+                self.park_once(origin, parcel_of_object(&read, fault, origin)).await
+            }
             // It is read again in case the cause has been mended; it has not.
             Some(fault) if read.from.known.parked.as_deref() == Some(fault.reason.as_str()) => {
                 return self.duplicate(&file);
             }
-            Some(fault) => {
-                let parcel = Parcel {
-                    data: Some(&fault.data),
-                    ..parcel_of(&read.from.source, origin, fault.reason, fault.detail.clone())
-                };
-                self.park(parcel).await
-            }
+            Some(fault) => self.park(parcel_of_object(&read, fault, origin)).await,
         };
         if !matches!(outcome, Outcome::Retry { .. }) {
             self.object_attempts.settled(&file);
-            self.count_records(&read.counts);
+            self.shared.metrics.balance.count_records(&self.account.name, &read.counts);
+            spans::note_counts(&read.counts);
             let was_read = read.fault.is_none() || read.counts.seen > 0;
             self.note(&file, read.traits, &read.counts, was_read);
             self.enter(&read).await;
+        }
+        outcome
+    }
+
+    /// The end of a replay of records: those are delivered, or parked anew, and nothing else is said of
+    /// the object.
+    async fn replayed(
+        &self,
+        file: &LogFile,
+        read: &Read,
+        replay: &Replay,
+        origin: Origin<'_>,
+    ) -> Outcome {
+        let Replayed { records, faulty } = read.replayed;
+        let (asked, found) = (replay.asked(), records + faulty);
+        let outcome = match &read.fault {
+            // Some of them may be beyond the damage, where nobody can look.
+            Some(fault) if found < asked => {
+                self.park_once(origin, parcel_of_object(read, fault, origin)).await
+            }
+            _ => Outcome::Done,
+        };
+        if !matches!(outcome, Outcome::Retry { .. }) {
+            self.object_attempts.settled(file);
+            let counts =
+                Counts { seen: found, selected: records, quarantined: faulty, ..Counts::default() };
+            self.shared.metrics.balance.count_records(&self.account.name, &counts);
+            tracing::info!(
+                account = self.account.name,
+                sqs.message_id = %origin.message.id,
+                s3.bucket = file.bucket,
+                s3.key = %file.key.escape_debug(),
+                replay = replay.id,
+                asked,
+                records,
+                faulty,
+                "records replayed"
+            );
         }
         outcome
     }
@@ -124,7 +167,12 @@ impl Lane {
     fn duplicate(&self, file: &LogFile) -> Outcome {
         self.shared.metrics.duplicates_suppressed.inc();
         self.object_attempts.settled(file);
-        tracing::debug!(%file, "done before: nothing of it is owed to any sink");
+        tracing::debug!(
+            account = self.account.name,
+            s3.bucket = file.bucket,
+            s3.key = %file.key.escape_debug(),
+            "done before: nothing of it is owed to any sink"
+        );
         Outcome::Skipped(DUPLICATE)
     }
 
@@ -238,16 +286,12 @@ impl Lane {
             etag: None,
         }
     }
+}
 
-    fn count_records(&self, counts: &Counts) {
-        let account = self.account.name.as_str();
-        for (outcome, count) in [
-            ("seen", counts.seen),
-            ("selected", counts.selected),
-            ("filtered", counts.filtered),
-            ("quarantined", counts.quarantined),
-        ] {
-            self.shared.metrics.records.with_label_values(&[account, outcome]).inc_by(count);
-        }
+/// What is parked of an object that was read and is at fault as a whole.
+fn parcel_of_object<'a>(read: &'a Read, fault: &'a ObjectFault, origin: Origin<'a>) -> Parcel<'a> {
+    Parcel {
+        data: Some(&fault.data),
+        ..parcel_of(&read.from.source, origin, fault.reason, fault.detail.clone())
     }
 }

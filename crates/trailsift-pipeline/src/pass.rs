@@ -5,7 +5,8 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use trailsift_core::{Known, LogFile, ObjectId, Reason, Revision, Selection, Source, StoreError};
 use trailsift_trail::{
-    Counts, Found, ObjectFault, Progress, SiftLimits, Sifter, Traits, event_time,
+    Counts, Found, NotifiedObject, ObjectFault, Progress, Replay, SiftLimits, Sifter, Traits,
+    event_time,
 };
 
 use crate::bad_records::BadRecords;
@@ -42,6 +43,34 @@ pub(crate) struct Read {
     pub(crate) traits: Traits,
     pub(crate) times: Times,
     pub(crate) from: Provenance,
+    /// What was taken of the file on behalf of a replay of records.
+    pub(crate) replayed: Replayed,
+}
+
+/// How many of the records that a replay asks for were found.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Replayed {
+    /// Selected ones.
+    pub(crate) records: u64,
+    /// Ones that cannot be read, still.
+    pub(crate) faulty: u64,
+}
+
+impl Replayed {
+    /// What is asked for of what was found.
+    fn of(&mut self, mut found: Vec<Found>, from: &Provenance) -> Vec<Found> {
+        let Some(replay) = &from.replay else { return found };
+        found.retain(|found| {
+            let (index, count) = match found {
+                Found::Record(record) => (record.index, &mut self.records),
+                Found::Fault(record) => (record.index, &mut self.faulty),
+            };
+            let is_asked_for = replay.asks_for(index);
+            *count += u64::from(is_asked_for);
+            is_asked_for
+        });
+        found
+    }
 }
 
 /// From when to when the selected records of an object are, by their own `eventTime`.
@@ -82,16 +111,23 @@ impl Lane {
     pub(crate) async fn read(
         &self,
         file: &LogFile,
+        object: &NotifiedObject,
         notified: Option<(ObjectId, Known)>,
         origin: Origin<'_>,
     ) -> Result<Read, Broken> {
         let mut restarts = 0;
         loop {
             let mut released = false;
-            match self.read_once(file, notified.as_ref(), origin, &mut released).await {
+            match self.read_once(file, object, notified.as_ref(), origin, &mut released).await {
                 Err(Broken::Store(StoreError::Changed(_))) if !released && restarts < RESTARTS => {
                     restarts += 1;
-                    tracing::info!(%file, "the object changed while it was read: reading it anew");
+                    tracing::info!(
+                        account = self.account.name,
+                        sqs.message_id = %origin.message.id,
+                        s3.bucket = file.bucket,
+                        s3.key = %file.key.escape_debug(),
+                        "the object changed while it was read: reading it anew"
+                    );
                 }
                 other => return other,
             }
@@ -102,6 +138,7 @@ impl Lane {
     async fn read_once(
         &self,
         file: &LogFile,
+        object: &NotifiedObject,
         notified: Option<&(ObjectId, Known)>,
         origin: Origin<'_>,
         released: &mut bool,
@@ -111,8 +148,9 @@ impl Lane {
             .await
             .map_err(Broken::Store)?;
         let source = self.source(file, reading.etag.clone(), reading.version_id.clone());
-        let from = self.provenance(file, source, notified).await;
-        if self.is_done(&from.known) {
+        let mut from = self.provenance(file, source, notified).await;
+        from.replay = replay_of(object, &from.source);
+        if from.replay.is_none() && self.is_done(&from.known) {
             return Err(Broken::Duplicate);
         }
         if let Some(size) = reading.size.filter(|size| *size > shared.settings.max_inflated) {
@@ -120,7 +158,8 @@ impl Lane {
             let fault = ObjectFault { reason: Reason::TooLarge, detail, data: Bytes::new() };
             let (counts, times) = (Counts::default(), Times::default());
             let (traits, fault) = (Traits::default(), Some(fault));
-            return Ok(Read { counts, fault, sha256: None, traits, times, from });
+            let replayed = Replayed::default();
+            return Ok(Read { counts, fault, sha256: None, traits, times, from, replayed });
         }
         let chunk = shared.budget.chunk_bytes;
         let parts = reading.next(chunk).await.map_err(Broken::Store)?;
@@ -145,6 +184,7 @@ impl Lane {
         let mut counted = Counts::default();
         let mut bad = BadRecords::default();
         let mut times = Times::default();
+        let mut replayed = Replayed::default();
         let fault = loop {
             self.count_bytes(&mut counted, sifter.counts());
             fed = match step {
@@ -156,7 +196,7 @@ impl Lane {
                 }
                 Ok(Progress::Full) => {
                     *released = true;
-                    let found = bad.limit(sifter.take());
+                    let found = bad.limit(replayed.of(sifter.take(), &from));
                     times.note(&found);
                     let origin = Origin { more_follows: true, ..origin };
                     self.deliver(found, &from, origin).await?;
@@ -170,7 +210,7 @@ impl Lane {
             (sifter, step) = self.sift(sifter, fed).await;
         };
         let (counts, sha256, traits) = (sifter.counts(), sifter.sha256(), sifter.traits());
-        let found = bad.limit(sifter.take());
+        let found = bad.limit(replayed.of(sifter.take(), &from));
         // A sink may take its time: what the room was for goes first, and only then the room.
         drop(sifter);
         drop(room);
@@ -183,7 +223,7 @@ impl Lane {
             }
             (fault, more) => fault.or(more),
         };
-        Ok(Read { counts, fault, sha256, traits, times, from })
+        Ok(Read { counts, fault, sha256, traits, times, from, replayed })
     }
 
     fn sifter(&self, file: &LogFile) -> Sifter {
@@ -256,7 +296,7 @@ impl Lane {
         };
         let (id, known) = recalled.unzip();
         let known = known.unwrap_or_default();
-        Provenance { source, id, known, reading: self.reading }
+        Provenance { source, id, known, reading: self.reading, replay: None }
     }
 
     fn count_bytes(&self, before: &mut Counts, now: Counts) {
@@ -266,6 +306,16 @@ impl Lane {
         bytes.with_label_values(&[account, "inflated"]).inc_by(now.inflated - before.inflated);
         *before = now;
     }
+}
+
+/// The records that are asked for, if what answered is what they were in. If it was overwritten since,
+/// their places say nothing any more: then it is an object like any other.
+fn replay_of(object: &NotifiedObject, source: &Source) -> Option<Replay> {
+    let replay = object.replay.as_ref().filter(|replay| replay.is_of_records())?;
+    let is_pinned = Revision::of(object.version_id.as_deref(), None).is_some();
+    let etag = |etag: &Option<String>| Revision::of(None, etag.as_deref());
+    let is_same = is_pinned || object.etag.is_none() || etag(&object.etag) == etag(&source.etag);
+    is_same.then(|| replay.clone())
 }
 
 fn crowded(file: &LogFile) -> Undelivered {

@@ -41,7 +41,11 @@ pub(crate) struct Parcel<'a> {
     pub(crate) bucket: Option<&'a str>,
     pub(crate) key: Option<&'a str>,
     pub(crate) version_id: Option<&'a str>,
+    /// The entity tag of what was read, if it was read.
+    pub(crate) etag: Option<&'a str>,
     pub(crate) index: Option<u64>,
+    /// The sink that refuses the record; `None` where it is nobody's in particular.
+    pub(crate) sink: Option<&'a str>,
     /// The record, or the first KiB of what cannot be read.
     pub(crate) data: Option<&'a [u8]>,
 }
@@ -58,7 +62,13 @@ struct Line<'a> {
     bucket: Option<&'a str>,
     key: Option<&'a str>,
     version_id: Option<&'a str>,
+    /// Of what was read: absent where nothing was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    etag: Option<&'a str>,
     index: Option<u64>,
+    /// Of a record that one sink refuses; absent otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sink: Option<&'a str>,
     data: Option<std::borrow::Cow<'a, str>>,
     /// `base64` where `data` is not text; absent where it is.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -168,7 +178,9 @@ impl Quarantine {
             bucket: parcel.bucket,
             key: parcel.key,
             version_id: parcel.version_id,
+            etag: parcel.etag,
             index: parcel.index,
+            sink: parcel.sink,
             data,
             data_encoding,
         };

@@ -1,4 +1,6 @@
 use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -36,6 +38,10 @@ use crate::wholes::Wholes;
 
 /// How often each required sink is asked whether it is well. Decides readiness alone.
 const SINK_CHECK_INTERVAL: Duration = Duration::from_secs(30);
+/// How often a queue from which messages come is asked how many it has left.
+const BACKLOG_INTERVAL: Duration = Duration::from_secs(60);
+/// How long that answer may take.
+const BACKLOG_ASKS: Duration = Duration::from_secs(10);
 /// The longest pause between two attempts to reach a queue at the start.
 const CONNECT_PAUSE: Duration = Duration::from_secs(5);
 /// How much of the drain is kept for giving messages back: a fifth, at most this.
@@ -169,6 +175,8 @@ pub(crate) struct Lane {
     pub(crate) turns: Turns<LogFile>,
     pub(crate) object_attempts: Attempts<LogFile>,
     pub(crate) parked: Parked,
+    /// Whether a message came since the queue was last asked for its backlog.
+    pub(crate) has_received: AtomicBool,
 }
 
 impl Service {
@@ -382,6 +390,7 @@ async fn run_account(
     stop: CancellationToken,
 ) -> AccountEnded {
     let account = watched(account, &shared.metrics.ports);
+    shared.metrics.account(&account.name);
     let name = account.name.clone();
     let mut last_error = "no answer yet".to_owned();
     let connecting = connect(&account, &shared, &mut last_error);
@@ -402,6 +411,7 @@ async fn run_account(
     let (acker, acking) = Acker::new(Arc::clone(&account.queue), Arc::clone(&health));
     let judge = Judge::new(Arc::clone(&account.selection));
     let reading = reading_of(&*account.selection, &shared.settings);
+    let in_flight = InFlight::of_account(&name);
     let lane = Arc::new(Lane {
         account,
         shared: Arc::clone(&shared),
@@ -410,22 +420,36 @@ async fn run_account(
         judge,
         reading,
         wholes: Wholes::new(&shared.budget),
-        in_flight: InFlight::default(),
+        in_flight,
         turns: Turns::default(),
         object_attempts: Attempts::default(),
         parked: Parked::default(),
+        has_received: AtomicBool::new(false),
     });
     let visibility = status.visibility_timeout.max(LEAST_VISIBILITY);
     // When the workers are done nobody waits for the acker: what it still has in hand was given
-    // back, and a slow delete must not keep the drain.
+    // back, and a slow delete must not keep the drain. Nor for the backlog: it is only shown.
     let listened = tokio::select! {
         biased;
-        listened = listen(lane, visibility, stop) => listened,
+        listened = listen(Arc::clone(&lane), visibility, stop) => listened,
         never = acking => match never {},
+        never = watch_backlog(&lane) => match never {},
     };
     match listened {
         Ok(()) => AccountEnded::Served,
         Err(error) => AccountEnded::Failed(format!("account {name}: {error}")),
+    }
+}
+
+/// Has the queue say once a minute how much it holds, for the metric of that; a queue from which nothing
+/// comes is asked by the listener already, ever more seldom.
+async fn watch_backlog(lane: &Lane) -> Infallible {
+    loop {
+        sleep(BACKLOG_INTERVAL).await;
+        if lane.has_received.swap(false, Ordering::Relaxed) {
+            // Whoever wants to know why it does not answer has it from the receives.
+            drop(timeout(BACKLOG_ASKS, lane.account.queue.status()).await);
+        }
     }
 }
 

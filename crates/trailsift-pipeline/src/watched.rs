@@ -25,6 +25,7 @@ pub(crate) struct PortMetrics {
     pub(crate) etag_changed: IntCounter,
     pub(crate) silent: IntGaugeVec,
     pub(crate) reachable: IntGaugeVec,
+    backlog: IntGaugeVec,
 }
 
 impl PortMetrics {
@@ -73,7 +74,36 @@ impl PortMetrics {
                 "trailsift_account_reachable",
                 "1 while the account's queue answers.",
             )?,
+            backlog: add(
+                registry,
+                IntGaugeVec::new(
+                    Opts::new(
+                        "trailsift_queue_messages",
+                        "Messages of the queue by state, as it last said, approximately: asked once a minute \
+                         while messages come, else every five minutes at least.",
+                    ),
+                    &["account", "state"],
+                )?,
+            )?,
         })
+    }
+
+    /// Has what an alert looks at there from now on, at zero.
+    pub(crate) fn account(&self, account: &str) {
+        self.silent.with_label_values(&[account]).set(0);
+        self.reachable.with_label_values(&[account]).set(0);
+        for missing in ["receipt", "attributes"] {
+            self.incomplete.with_label_values(&[account, missing]).inc_by(0);
+        }
+    }
+
+    fn note_backlog(&self, account: &str, status: &QueueStatus) {
+        let QueueStatus { visible, in_flight, delayed, .. } = *status;
+        for (state, count) in [("visible", visible), ("in_flight", in_flight), ("delayed", delayed)]
+        {
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            self.backlog.with_label_values(&[account, state]).set(count);
+        }
     }
 }
 
@@ -130,7 +160,9 @@ impl WatchedQueue {
 #[async_trait]
 impl Queue for WatchedQueue {
     async fn status(&self) -> Result<QueueStatus, QueueError> {
-        self.note("status", self.queue.status().await)
+        let status = self.note("status", self.queue.status().await)?;
+        self.metrics.note_backlog(&self.account, &status);
+        Ok(status)
     }
 
     async fn receive(&self, max: usize, wait: Duration) -> Result<Vec<Message>, QueueError> {

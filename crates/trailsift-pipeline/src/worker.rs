@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use prometheus::IntGauge;
 use tokio::time::{sleep, timeout};
+use tracing::Instrument as _;
 use trailsift_core::{Message, Reason};
 use trailsift_trail::{EntryFault, Notification, Notified, NotifiedObject, decode};
 
@@ -19,6 +20,7 @@ use crate::listener::give_back_step;
 use crate::object::Outcome;
 use crate::quarantine::Parcel;
 use crate::service::Lane;
+use crate::spans;
 
 /// The longest wait before a message that failed comes again.
 const LONGEST_WAIT: Duration = Duration::from_secs(5 * 60);
@@ -65,6 +67,7 @@ pub(crate) async fn handle(
     let _in_flight =
         InFlightGauge::new(lane.shared.metrics.in_flight.with_label_values(&[&lane.account.name]));
     let lease = Arc::clone(&ticket.lease);
+    let span = spans::of_message(&lane.account.name, &message);
     let mut kind = "unrecognised";
     let work = async {
         let work = AssertUnwindSafe(lane.work(&message, &mut kind)).catch_unwind();
@@ -93,6 +96,7 @@ pub(crate) async fn handle(
             }
         }
     };
+    let work = work.instrument(span.clone());
     // Cancel safety: dropping `work` drops its obligations unsettled, so nothing is deleted. A
     // delete that is already on its way was earned.
     let (outcome, release) = tokio::select! {
@@ -106,6 +110,8 @@ pub(crate) async fn handle(
     if let Some(after) = release {
         lane.release(&lease, after).await;
     }
+    span.record("kind", kind);
+    spans::end(&span, outcome, outcome != "deleted");
     lane.shared.metrics.messages.with_label_values(&[&lane.account.name, kind, outcome]).inc();
 }
 
@@ -133,9 +139,6 @@ impl Lane {
     async fn settle_all(&self, notified: Notified, message: &Message) -> Verdict {
         let body_parked = AtomicBool::new(false);
         let origin = self.origin(message, &body_parked);
-        let notified_total =
-            self.shared.metrics.objects_notified.with_label_values(&[&self.account.name]);
-        notified_total.inc_by(notified.ignored);
         self.count_object("skipped", "not_created", notified.ignored);
         let mut wait: Option<Duration> = None;
         let mut seen = HashSet::new();
@@ -147,12 +150,12 @@ impl Lane {
                 Ok(object) => {
                     // With its entity tag: two entries may tell of an object and of what has
                     // overwritten it, and the ledger may know only the first.
-                    let NotifiedObject { bucket, key, version_id, etag, .. } = object;
-                    if !seen.insert((bucket, key, version_id, etag)) {
+                    let NotifiedObject { bucket, key, version_id, etag, replay, .. } = object;
+                    if !seen.insert((bucket, key, version_id, etag, replay)) {
                         self.shared.metrics.duplicates_suppressed.inc();
                         continue;
                     }
-                    self.settle(object, origin).await
+                    self.settle_in_a_span(object, origin).await
                 }
                 Err(fault) => {
                     unreadable += 1;
@@ -162,7 +165,6 @@ impl Lane {
                     self.park_once(origin, parcel_of_entry(fault, origin)).await
                 }
             };
-            notified_total.inc();
             match outcome {
                 Outcome::Done => self.count_object("done", "", 1),
                 Outcome::Skipped(kind) => self.count_object("skipped", kind, 1),
@@ -174,6 +176,8 @@ impl Lane {
                     tracing::warn!(
                         account = self.account.name,
                         sqs.message_id = %message.id,
+                        s3.bucket = object.as_ref().ok().map(|it| display(it.bucket.escape_debug())),
+                        s3.key = object.as_ref().ok().map(|it| display(it.key.escape_debug())),
                         attempt = message.receive_count,
                         retry_in_seconds = after.as_secs(),
                         error = %error.escape_debug(),
@@ -206,12 +210,25 @@ impl Lane {
                 let verdict = self.park_message(origin, reason, error).await;
                 if verdict == Verdict::Delete {
                     self.forget_attempts(&notified);
-                    notified_total.inc_by(left_out);
                     self.count_object("quarantined", reason.as_str(), left_out);
                 }
                 verdict
             }
         }
+    }
+
+    async fn settle_in_a_span(&self, object: &NotifiedObject, origin: Origin<'_>) -> Outcome {
+        let span = spans::of_object(&self.account.name, origin.message, object);
+        let outcome = self.settle(object, origin).instrument(span.clone()).await;
+        let (word, reason) = match &outcome {
+            Outcome::Done => ("done", None),
+            Outcome::Skipped(kind) => ("skipped", Some(*kind)),
+            Outcome::Quarantined(reason) => ("quarantined", Some(reason.as_str())),
+            Outcome::Retry { .. } => ("retried", None),
+        };
+        span.record("reason", reason);
+        spans::end(&span, word, word == "retried");
+        outcome
     }
 
     /// Whatever names these objects next begins anew.
@@ -224,8 +241,8 @@ impl Lane {
     }
 
     fn count_object(&self, outcome: &str, reason: &str, count: u64) {
-        let labels = &[self.account.name.as_str(), outcome, reason];
-        self.shared.metrics.objects.with_label_values(labels).inc_by(count);
+        let balance = &self.shared.metrics.balance;
+        balance.count_objects(&self.account.name, outcome, reason, count);
     }
 
     fn observe_lag(&self, object: &NotifiedObject) {
@@ -296,6 +313,7 @@ impl Lane {
         };
         tracing::warn!(
             account = self.account.name,
+            sqs.message_id = %lease.id,
             error = %error.escape_debug(),
             "a message could not be given back: it comes again when its lease ends"
         );

@@ -38,7 +38,7 @@ async fn keep(lease: &Lease, queue: &MemoryQueue, metrics: &PipelineMetrics, tim
 #[tokio::test(start_paused = true)]
 async fn a_receipt_is_not_used_after_the_lease_has_ended() {
     let (_, message) = received().await;
-    let lease = Lease::new(&message);
+    let lease = Lease::new(&message, "".into());
     advance(VISIBILITY - Duration::from_millis(1)).await;
     assert_eq!(lease.receipt(), Some(message.receipt));
     advance(Duration::from_millis(1)).await;
@@ -48,7 +48,7 @@ async fn a_receipt_is_not_used_after_the_lease_has_ended() {
 #[tokio::test(start_paused = true)]
 async fn a_kept_lease_holds_and_extends_with_half_of_it_left() {
     let (queue, message) = received().await;
-    let (lease, metrics) = (Lease::new(&message), metrics());
+    let (lease, metrics) = (Lease::new(&message, "".into()), metrics());
     keep(&lease, &queue, &metrics, HOUR).await;
     assert_eq!(lease.receipt(), Some(message.receipt));
     let extensions: Vec<_> = queue
@@ -72,7 +72,7 @@ async fn a_hanging_extension_is_followed_by_another_one_in_time() {
     let (queue, message) = received().await;
     queue.fault(QueueOp::Extend, QueueFault::Hang);
     queue.fail_next(QueueOp::Extend, QueueError::Unavailable("503".into()));
-    let (lease, metrics) = (Lease::new(&message), metrics());
+    let (lease, metrics) = (Lease::new(&message, "".into()), metrics());
     keep(&lease, &queue, &metrics, VISIBILITY).await;
     assert_eq!(lease.receipt(), Some(message.receipt));
     assert_eq!(metrics.leases_lost.get(), 0);
@@ -84,7 +84,7 @@ async fn a_queue_that_never_extends_costs_the_lease_and_no_busy_loop() {
     for _ in 0..10_000 {
         queue.fail_next(QueueOp::Extend, QueueError::Unavailable("503".into()));
     }
-    let (lease, metrics) = (Lease::new(&message), metrics());
+    let (lease, metrics) = (Lease::new(&message, "".into()), metrics());
     keep(&lease, &queue, &metrics, HOUR).await;
     assert_eq!((lease.receipt(), metrics.leases_lost.get()), (None, 1));
     let refused = QueueEvent::Refused { op: QueueOp::Extend };
@@ -96,7 +96,7 @@ async fn a_queue_that_never_extends_costs_the_lease_and_no_busy_loop() {
 async fn a_lost_lease_comes_back_with_a_newer_receipt() {
     let (queue, message) = received().await;
     queue.fail_next(QueueOp::Extend, QueueError::LeaseLost("taken away".into()));
-    let (lease, metrics) = (Lease::new(&message), metrics());
+    let (lease, metrics) = (Lease::new(&message, "".into()), metrics());
     keep(&lease, &queue, &metrics, 20 * SECOND).await;
     assert_eq!((lease.receipt(), metrics.leases_lost.get()), (None, 1));
     advance(10 * SECOND).await;
@@ -116,7 +116,7 @@ async fn a_lease_is_given_back_before_the_queue_ends_it_at_12_hours() {
         });
         queue.send("one");
         let message = receive(&queue).await;
-        let (lease, metrics) = (Lease::new(&message), metrics());
+        let (lease, metrics) = (Lease::new(&message, "".into()), metrics());
         let begun = Instant::now();
         let mut given_back_at = None;
         let passed = AtomicBool::new(false);

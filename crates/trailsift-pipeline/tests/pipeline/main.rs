@@ -12,6 +12,7 @@ mod ledger;
 mod objects;
 mod quirky_queue;
 mod reconfigured;
+mod replay;
 mod rig;
 mod s3_faults;
 mod service;
