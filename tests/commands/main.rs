@@ -5,6 +5,7 @@ mod aws;
 mod check;
 mod pages;
 mod platform;
+mod replay;
 mod run;
 mod schema;
 mod sift;

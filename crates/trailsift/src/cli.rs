@@ -1,5 +1,6 @@
 //! The command line.
 
+mod replay;
 mod sift;
 
 use std::io::{IsTerminal, stderr};
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
+pub use replay::ReplayArgs;
 pub use sift::{Count, SiftArgs};
 
 use crate::config::DEFAULT_PATH;
@@ -118,6 +120,8 @@ pub enum Command {
     /// with the remedy. Changes nothing.
     #[command(after_help = DOCTOR_HELP)]
     Doctor(DoctorArgs),
+    /// Announce parked messages, objects and records to the queues anew, once their cause is mended.
+    Replay(ReplayArgs),
     /// Print the JSON Schema of the configuration, for editors and other validators.
     #[command(after_help = SCHEMA_HELP)]
     Schema,

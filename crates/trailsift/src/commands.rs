@@ -4,6 +4,7 @@ mod check;
 mod completions;
 mod doctor;
 mod exit;
+mod replay;
 mod run;
 pub(crate) mod schema;
 mod sift;
@@ -25,6 +26,7 @@ pub fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Sift(args) => sift::sift(&args, &cli.global),
         Command::Check(args) => check::check(args, &cli.global),
         Command::Doctor(args) => doctor::doctor(&args, &cli.global),
+        Command::Replay(args) => replay::replay(&args, &cli.global),
         Command::Schema => schema::schema(),
         Command::Completions(args) => completions::completions(args),
     }
