@@ -46,7 +46,7 @@ pub enum SearchCredentials {
 }
 
 /// The settings of an [`OpenSearchSink`].
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct OpenSearchSettings {
     /// The cluster's address without `/_bulk`.
     pub connection: Connection,

@@ -17,7 +17,7 @@ mod logs;
 mod proto;
 
 /// The settings of an [`OtlpSink`].
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct OtlpSettings {
     /// Where logs are posted, path and all: mostly `…/v1/logs`.
     pub connection: Connection,

@@ -20,7 +20,7 @@ use answer::{Said, read, refusal};
 use event::Labels;
 
 /// The settings of a [`SplunkSink`].
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct SplunkSettings {
     /// The collector's address without `/services/collector`, such as `https://splunk:8088`.
     pub connection: Connection,

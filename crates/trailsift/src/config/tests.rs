@@ -10,6 +10,7 @@ use super::*;
 mod mistakes;
 mod oddities;
 mod schema;
+mod siem;
 
 const SAMPLES: [(&str, &str); 3] = [
     ("trailsift.toml", include_str!("../../../../deploy/config/trailsift.toml")),
@@ -144,6 +145,9 @@ fn the_reference_names_every_key() {
         "[sink.a]\ntype = \"file\"\npath = \"x\"\nzzzzzzzz = 1\n",
         "[sink.a]\ntype = \"file\"\npath = \"x\"\nrotate = { zzzzzzzz = 1 }\n",
         "[sink.a]\ntype = \"http\"\nurl = \"https://h/\"\nzzzzzzzz = 1\n",
+        "[sink.a]\ntype = \"splunk_hec\"\nurl = \"https://h/\"\ntoken = { env = \"T\" }\nzzzzzzzz = 1\n",
+        "[sink.a]\ntype = \"opensearch\"\nurl = \"https://h/\"\nzzzzzzzz = 1\n",
+        "[sink.a]\ntype = \"otlp\"\nurl = \"https://h/\"\nzzzzzzzz = 1\n",
         "[sink.a]\ntype = \"s3\"\nbucket = \"b\"\nzzzzzzzz = 1\n",
         "[sink.a]\ntype = \"kinesis\"\nstream = \"s\"\nzzzzzzzz = 1\n",
         "[sink.a]\ntype = \"firehose\"\nstream = \"s\"\nzzzzzzzz = 1\n",

@@ -6,9 +6,10 @@ use trailsift_sinks::{BulkOp, IndexTemplate, OpenSearchSettings, SearchCredentia
 
 use super::connection::{self, GZIP, connection, gzip_word};
 use super::secret::{Secret, printed};
+use crate::config::findings::At;
 use crate::config::kinds::{OneOf, Parsed, Text};
 use crate::config::print::quoted;
-use crate::config::reader::Section;
+use crate::config::reader::{Kind, Node, Section};
 
 /// An OpenSearch or Elasticsearch cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,10 +58,10 @@ pub(super) fn opensearch(section: &mut Section<'_, '_>) -> OpenSearchConfig {
 fn credentials(section: &mut Section<'_, '_>) -> SearchCredentials {
     let findings = section.scope.findings;
     // A key that is there and cannot be read is one mistake, not two.
-    let (has_username, has_password) =
-        (section.node("username").is_some(), section.node("password").is_some());
-    let username = section.get("username", USERNAME);
-    let password = section.get("password", Secret);
+    let (user, pass) = (section.node("username"), section.node("password"));
+    let (has_username, has_password) = (user.is_some(), pass.is_some());
+    let username = user.and_then(|node| read(USERNAME, &node));
+    let password = pass.and_then(|node| read(Secret, &node));
     let api_key = section.get("api_key", Secret);
     if let Some(key) = &api_key
         && (has_username || has_password)
@@ -90,6 +91,10 @@ fn credentials(section: &mut Section<'_, '_>) -> SearchCredentials {
         (_, _, Some(key)) => SearchCredentials::ApiKey(key.value),
         _ => SearchCredentials::None,
     }
+}
+
+fn read<K: Kind>(kind: K, node: &Node<'_, '_>) -> Option<At<K::Value>> {
+    Some(At { value: kind.read(node)?, place: node.place })
 }
 
 impl OpenSearchConfig {
