@@ -1,9 +1,13 @@
 //! Events on an event bus.
 
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
 use async_trait::async_trait;
 use aws_sdk_eventbridge::Client;
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 use aws_smithy_types::DateTime;
+use tokio::time::Instant;
 use trailsift_aws::Session;
 use trailsift_core::{Batch, Entry, Limits, Reason, Sink, SinkError, WriteOutcome};
 
@@ -17,6 +21,8 @@ const MOST: usize = 10;
 /// What an entry's time counts for (EventBridge User Guide, "Calculating PutEvents event entry size").
 const TIME_BYTES: usize = 14;
 const DOING: &str = "cannot put events on the bus";
+/// How long it is believed that a bus is there.
+const BELIEVED: Duration = Duration::from_secs(10);
 
 /// Which bus, and what the events are called there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,32 +33,47 @@ pub struct EventBridgeSettings {
     pub source: String,
     /// The entries' `DetailType`, 1 to 128 characters: longer ones are accepted and thrown away.
     pub detail_type: String,
-    /// What the entries of one call may have together, in bytes.
+    /// What the entries of one call must have less than together, in bytes.
     pub call_bytes: usize,
 }
 
 impl EventBridgeSettings {
     /// "The total entry size must be less than 1MB" (`PutEvents`); 256 KB until 2025.
-    pub const CALL_BYTES: usize = (1 << 20) - 1;
+    pub const CALL_BYTES: usize = 1 << 20;
 }
 
 /// Puts each event on a bus: its `Detail` is the event, its `Time` the event's own, it has no
 /// resources.
 ///
-/// EventBridge reads the detail: what its targets get has the same value, not the same bytes.
+/// EventBridge reads the detail: what its targets get has the same value, not the same bytes. It also
+/// acknowledges, and throws away, what is put on a bus that does not exist. So nothing is put on a bus
+/// that was not seen within the last ten seconds; the default bus is always there.
 #[derive(Debug)]
 pub struct EventBridgeSink {
     name: String,
     session: Session,
     client: Client,
     settings: EventBridgeSettings,
+    seen: Mutex<Option<Instant>>,
 }
 
 impl EventBridgeSink {
     /// Makes no call.
     pub fn new(name: impl Into<String>, session: &Session, settings: EventBridgeSettings) -> Self {
         let client = Client::new(&once(session));
-        Self { name: name.into(), session: session.clone(), client, settings }
+        let seen = Mutex::default();
+        Self { name: name.into(), session: session.clone(), client, settings, seen }
+    }
+
+    /// Asks for the bus unless it was seen a moment ago.
+    async fn see_bus(&self) -> Result<(), SinkError> {
+        let bus = &self.settings.event_bus;
+        let is_default = bus == "default" || bus.ends_with(":event-bus/default");
+        let seen = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_default || seen.is_some_and(|seen| seen.elapsed() < BELIEVED) {
+            return Ok(());
+        }
+        self.check().await
     }
 
     /// What every entry counts for besides its detail.
@@ -61,7 +82,7 @@ impl EventBridgeSink {
     }
 
     fn detail_bytes(&self) -> usize {
-        self.settings.call_bytes.saturating_sub(self.overhead())
+        self.settings.call_bytes.saturating_sub(1 + self.overhead())
     }
 
     fn detail<'e>(&self, entry: &'e Entry) -> Result<Detail<'e>, SinkError> {
@@ -127,19 +148,27 @@ impl Sink for EventBridgeSink {
 
     /// Asks for the bus.
     async fn check(&self) -> Result<(), SinkError> {
+        // From before it was asked, so that it errs on the safe side.
+        let asked = Instant::now();
         let answer = self.client.describe_event_bus().name(&self.settings.event_bus).send().await;
-        answer
-            .map(drop)
-            .map_err(|error| later("cannot ask for the event bus", &self.session.fault(&error)))
+        if let Err(error) = answer {
+            return Err(later("cannot ask for the event bus", &self.session.fault(&error)));
+        }
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(asked);
+        Ok(())
     }
 
     async fn write(&self, batch: &Batch) -> Result<WriteOutcome, SinkError> {
         let mut settled = Settled::undecided(batch.entries.len());
+        if batch.entries.is_empty() {
+            return Ok(settled.outcome());
+        }
+        self.see_bus().await?;
         let details = settled.prepare(&batch.entries, |entry| self.detail(entry));
         let sizes = details.iter().enumerate();
         let sizes = sizes
             .filter_map(|(place, it)| Some((place, it.as_ref()?.text.len() + self.overhead())));
-        let parts = pack(sizes, MOST, self.settings.call_bytes);
+        let parts = pack(sizes, MOST, self.settings.call_bytes.saturating_sub(1));
         settled.deliver(parts, AT_ONCE, |part| self.put(part, &details)).await;
         Ok(settled.outcome())
     }
