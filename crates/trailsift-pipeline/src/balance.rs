@@ -176,6 +176,7 @@ impl Drop for Delivering<'_> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::sync::Barrier;
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use prometheus::Registry;
@@ -216,32 +217,30 @@ mod tests {
     fn a_scrape_in_the_middle_of_the_work_sees_a_balance() {
         let (registry, balance) = (Registry::new(), Balance::new().expect("new"));
         registry.register(Box::new(balance.clone())).expect("fresh");
-        let stop = AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            for _ in 0..2 {
-                scope.spawn(|| {
-                    while !stop.load(Ordering::Relaxed) {
-                        let counts = Counts {
-                            seen: 7,
-                            selected: 1,
-                            filtered: 4,
-                            quarantined: 2,
-                            ..Counts::default()
-                        };
-                        balance.count_records("production", &counts);
-                    }
-                });
+        let (stop, begun) = (AtomicBool::new(false), Barrier::new(2));
+        let counting = || {
+            let counts =
+                Counts { seen: 7, selected: 1, filtered: 4, quarantined: 2, ..Counts::default() };
+            balance.count_records("production", &counts);
+            begun.wait();
+            while !stop.load(Ordering::Relaxed) {
+                balance.count_records("production", &counts);
             }
-            for _ in 0..200 {
-                let records = values(&registry, "trailsift_records_total");
-                let of = |name: &str| records.get(name).copied().unwrap_or(0);
-                let parts = of("selected") + of("filtered") + of("quarantined");
-                if of("seen") != parts {
-                    stop.store(true, Ordering::Relaxed);
-                    panic!("{records:?}");
-                }
-            }
+        };
+        let looking = || {
+            begun.wait();
+            let looks: Vec<_> =
+                (0..200).map(|_| values(&registry, "trailsift_records_total")).collect();
             stop.store(true, Ordering::Relaxed);
+            looks
+        };
+        let looks = std::thread::scope(|scope| {
+            scope.spawn(counting);
+            scope.spawn(looking).join().expect("it looks")
         });
+        for look in looks {
+            let parts = look["selected"] + look["filtered"] + look["quarantined"];
+            assert_eq!(look["seen"], parts, "{look:?}");
+        }
     }
 }

@@ -51,6 +51,7 @@ impl Default for Decoration {
 ///
 /// The background tasks start with the first write, inside the runtime of the caller.
 pub fn decorate(sink: Arc<dyn Sink>, settings: Decoration, metrics: &SinkMetrics) -> Arc<dyn Sink> {
+    metrics.note_required(sink.name(), settings.required);
     let attempt: Arc<dyn Sink> = match settings.timeout {
         Some(after) => Arc::new(Timeout::new(sink, after)),
         None => sink,

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry,
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
 };
 use tokio::time::Instant;
 use trailsift_core::{Batch, Disposition, Limits, Sink, SinkError, WriteOutcome};
@@ -15,10 +15,14 @@ use trailsift_core::{Batch, Disposition, Limits, Sink, SinkError, WriteOutcome};
 /// on top: events that were sent once more after a failed attempt.
 ///
 /// `trailsift_sink_write_seconds{sink}`: one attempt at the sink, waits between attempts excluded.
+///
+/// `trailsift_sink_required{sink}`: 1 where messages wait for it, 0 where it is best effort and what it
+/// fails to take is lost.
 #[derive(Clone, Debug)]
 pub struct SinkMetrics {
     pub(crate) events: IntCounterVec,
     pub(crate) seconds: HistogramVec,
+    required: IntGaugeVec,
 }
 
 impl SinkMetrics {
@@ -42,9 +46,22 @@ impl SinkMetrics {
             ]),
             &["sink"],
         )?;
+        let required = IntGaugeVec::new(
+            Opts::new(
+                "trailsift_sink_required",
+                "1 where messages wait for the sink, 0 where it is best effort.",
+            ),
+            &["sink"],
+        )?;
         registry.register(Box::new(events.clone()))?;
+        registry.register(Box::new(required.clone()))?;
         registry.register(Box::new(seconds.clone()))?;
-        Ok(Self { events, seconds })
+        Ok(Self { events, seconds, required })
+    }
+
+    /// Says of the sink whether messages wait for it.
+    pub(crate) fn note_required(&self, sink: &str, required: bool) {
+        self.required.with_label_values(&[sink]).set(i64::from(required));
     }
 
     /// The metrics of the sink with this name from the configuration, each series present from now

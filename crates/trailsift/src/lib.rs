@@ -7,3 +7,4 @@ pub mod config;
 mod descriptors;
 pub mod logging;
 mod memory;
+mod process;

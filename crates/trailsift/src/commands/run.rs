@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use prometheus::Registry;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use trailsift_core::SystemClock;
@@ -22,6 +21,7 @@ use crate::commands::{Exit, load_config};
 use crate::config::Config;
 use crate::descriptors;
 use crate::memory::{self, Fit};
+use crate::process;
 use signals::Signals;
 
 /// How long the ledger may take to put its log in order.
@@ -74,11 +74,12 @@ pub(super) fn run(args: &RunArgs, global: &GlobalArgs) -> anyhow::Result<Exit> {
 async fn serve(config: &Config, until_empty: bool) -> anyhow::Result<Exit> {
     // Before anything else, so that an early signal is not lost.
     let signals = Signals::catch().context("cannot catch signals")?;
-    let registry = Registry::new();
+    let registry = process::registry()?;
     let metrics = PipelineMetrics::register(&registry)?;
     let sink_metrics = SinkMetrics::register(&registry)?;
     let clock = Arc::new(SystemClock);
     let health = Health::default();
+    health.register(&registry)?;
 
     let settings = wiring::settings(&config.service, until_empty);
     let accounts = config.accounts.len();
