@@ -6,6 +6,7 @@ mod blame;
 mod decorate;
 mod file;
 mod http;
+mod kafka;
 mod lines;
 mod metrics;
 mod narrow;
@@ -29,6 +30,9 @@ pub use best_effort::{BestEffort, BufferSettings};
 pub use decorate::{Decoration, decorate};
 pub use file::{Compression, FileSettings, FileSink};
 pub use http::{BodyShape, HttpSettings, HttpSink};
+#[cfg(feature = "kafka")]
+pub use kafka::KafkaSink;
+pub use kafka::{KafkaCompression, KafkaKey, KafkaLogin, KafkaMechanism, KafkaSettings, KafkaUser};
 pub use metrics::{Metered, SinkMetrics, Timed};
 pub use opensearch::{
     BulkOp, IndexTemplate, IndexTemplateError, OpenSearchSettings, OpenSearchSink,

@@ -54,6 +54,15 @@ pub enum BuildError {
         /// What the client says.
         source: reqwest::Error,
     },
+    /// The client of Kafka cannot be set up, for example for want of a file of certificates.
+    #[cfg(feature = "kafka")]
+    #[error("sink {sink} cannot set up its Kafka client: {problem}")]
+    Kafka {
+        /// The sink's name.
+        sink: String,
+        /// What librdkafka says, less any value.
+        problem: String,
+    },
 }
 
 /// Problems in one line.

@@ -5,5 +5,9 @@
 mod collector;
 mod conformance;
 mod http;
+#[cfg(feature = "kafka")]
+mod kafka;
+mod service;
+mod splunk;
 
 use trailsift_testkit::conformance::{acknowledged, batch};
