@@ -2,6 +2,8 @@
 
 # The same Debian as the image that runs it: the binary links this glibc.
 FROM rust:1.95-bookworm AS build
+# Optional parts, by cargo's names: `--build-arg FEATURES=kafka`. They are off for a small image with few parts that can be attacked.
+ARG FEATURES=""
 WORKDIR /src
 COPY . .
 # The cache mounts keep downloads and compiled dependencies between builds; a changed source recompiles the
@@ -9,7 +11,7 @@ COPY . .
 RUN --mount=type=cache,id=trailsift-registry,target=/usr/local/cargo/registry,sharing=locked \
     --mount=type=cache,id=trailsift-target,target=/src/target,sharing=locked \
     find crates -name '*.rs' -exec touch {} + \
-    && cargo build --release --locked --package trailsift --bin trailsift \
+    && cargo build --release --locked --package trailsift --bin trailsift --features "${FEATURES}" \
     && install -D target/release/trailsift /out/bin/trailsift \
     && mkdir -p /out/data/trailsift
 
