@@ -16,6 +16,7 @@ const ENVIRONMENT: Environment = Environment {
     folder: "moto",
     requirements: "tests/moto/requirements.txt",
     minors: (10, None),
+    exactly: false,
     remedy: "name a running moto by TRAILSIFT_MOTO_URL",
 };
 

@@ -22,6 +22,8 @@ pub(crate) struct Environment {
     pub(crate) requirements: &'static str,
     /// The oldest and the newest Python that it runs on, as minor versions of 3.
     pub(crate) minors: (u32, Option<u32>),
+    /// Whether exactly these packages are installed, whatever others they ask for.
+    pub(crate) exactly: bool,
     /// What a person can do who has no such Python, or no package index.
     pub(crate) remedy: &'static str,
 }
@@ -63,7 +65,9 @@ impl Environment {
         let errors = log.with_file_name("pip-errors.log");
         let mut command = Command::new(python);
         command.args(["-m", "pip", "install", "--no-input", "--progress-bar=off"]);
-        command.args(["--disable-pip-version-check", "--requirement"]);
+        command.arg("--disable-pip-version-check");
+        command.args(self.exactly.then_some("--no-deps"));
+        command.arg("--requirement");
         command.arg(workspace::root().join(self.requirements));
         command.stdout(Stdio::piped()).stderr(create(&errors)?);
         let mut pip = Running::spawn(&mut command)?;

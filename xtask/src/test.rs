@@ -37,10 +37,15 @@ pub(crate) async fn run(ui: &Ui, options: &Options) -> anyhow::Result<ExitCode> 
         scope.contains(&"--workspace") || packages.iter().any(|package| scope.contains(package))
     };
     let (validated, mocked) = (needed(&validators::PACKAGES), needed(&moto::PACKAGES));
-    let validators =
-        async { if validated { validators::python(ui).await.map(Some) } else { Ok(None) } };
+    let deploying = needed(&validators::DEPLOYING);
+    // One after the other: each keeps a core busy, and cargo builds meanwhile.
+    let validators = async {
+        let validators = if validated { Some(validators::python(ui).await?) } else { None };
+        let deploy = if deploying { Some(validators::of_deployment(ui).await?) } else { None };
+        Ok((validators, deploy))
+    };
     let moto = async { if mocked { moto::start(ui).await.map(Some) } else { Ok(None) } };
-    let (localstack, moto, validators, _) = tokio::try_join!(
+    let (localstack, moto, (validators, deploy), _) = tokio::try_join!(
         localstack::start(ui),
         moto,
         validators,
@@ -69,7 +74,8 @@ pub(crate) async fn run(ui: &Ui, options: &Options) -> anyhow::Result<ExitCode> 
             .args(&arguments)
             .envs(localstack::environment(localstack.endpoint()))
             .envs(moto.iter().map(|moto| (moto::VARIABLE, moto.url())))
-            .envs(validators.iter().map(|python| (validators::VARIABLE, python)));
+            .envs(validators.iter().map(|python| (validators::VARIABLE, python)))
+            .envs(deploy.iter().map(|python| (validators::DEPLOY_VARIABLE, python)));
         for name in localstack::FOREIGN_SETTINGS {
             command.env_remove(name);
         }

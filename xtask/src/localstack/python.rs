@@ -12,6 +12,7 @@ pub(super) const ENVIRONMENT: Environment = Environment {
     folder: "localstack",
     requirements: "deploy/localstack/requirements.txt",
     minors: (11, Some(13)),
+    exactly: false,
     remedy: "start Docker, or name a running LocalStack by AWS_ENDPOINT_URL",
 };
 
