@@ -3,6 +3,7 @@
 
 mod aws;
 mod check;
+mod doctor;
 mod pages;
 mod platform;
 mod replay;
