@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -25,6 +25,10 @@ const CALL_BYTES: usize = 256 << 10;
 
 fn localstack() -> String {
     std::env::var("AWS_ENDPOINT_URL").expect("AWS_ENDPOINT_URL names a running LocalStack")
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("no panic while it is held")
 }
 
 /// A name that no other test run uses.
@@ -60,13 +64,13 @@ impl Queue {
             let request = request.max_number_of_messages(10).wait_time_seconds(self.patience);
             let messages = request.send().await.expect("messages").messages.unwrap_or_default();
             if messages.is_empty() {
-                return self.arrived.lock().unwrap().clone();
+                return lock(&self.arrived).clone();
             }
             for message in messages {
                 let receipt = message.receipt_handle.expect("a receipt");
                 let request = self.client.delete_message().queue_url(&self.url);
                 request.receipt_handle(receipt).send().await.expect("deleted");
-                self.arrived.lock().unwrap().push(message.body.expect("a body"));
+                lock(&self.arrived).push(message.body.expect("a body"));
             }
         }
     }
@@ -100,13 +104,14 @@ impl Faults {
         }
         let entries = wire.entries(&request.body);
         if self.lose_answer.swap(false, Ordering::Relaxed) {
-            self.noted.lock().unwrap().extend(entries.into_iter().map(|(_, text)| text));
+            lock(&self.noted).extend(entries.into_iter().map(|(_, text)| text));
             return Plan::LoseAnswer;
         }
         let first_only = self.first_only.swap(false, Ordering::Relaxed);
-        let refused = *self.refused.lock().unwrap();
+        let refused = *lock(&self.refused);
         let keep = |(place, (_, text)): (usize, &(String, String))| {
-            !(first_only && place > 0) && !refused.is_some_and(|refused| text.contains(refused))
+            let left_out = first_only && place > 0;
+            !left_out && !refused.is_some_and(|refused| text.contains(refused))
         };
         let kept: Vec<bool> = entries.iter().enumerate().map(keep).collect();
         if wire == Wire::Logs {
@@ -126,7 +131,7 @@ impl Faults {
             answer: Box::new(move |upstream| {
                 if upstream.status == 200 {
                     let taken = entries.iter().zip(&kept).filter(|(_, kept)| **kept);
-                    noted.lock().unwrap().extend(taken.map(|((_, text), _)| text.clone()));
+                    lock(&noted).extend(taken.map(|((_, text), _)| text.clone()));
                 }
                 match kept.contains(&false) {
                     true => wire.answer(upstream, &entries, &kept, !first_only),
@@ -245,7 +250,7 @@ impl SinkWorld for World {
     async fn arrived(&self) -> Vec<String> {
         match &self.arrivals {
             Arrivals::Queue(queue) => queue.read().await,
-            Arrivals::Noted(noted) => noted.lock().unwrap().clone(),
+            Arrivals::Noted(noted) => lock(noted).clone(),
             Arrivals::Stream(client, group) => {
                 let events = log_events(client, group).await;
                 events.into_iter().map(|(_, text)| text).collect()
@@ -287,7 +292,7 @@ impl SinkWorld for World {
         if self.wire == Wire::Logs {
             return false;
         }
-        *self.faults.refused.lock().unwrap() = Some(text);
+        *lock(&self.faults.refused) = Some(text);
         true
     }
 }
