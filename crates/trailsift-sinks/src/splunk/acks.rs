@@ -58,12 +58,11 @@ pub(super) enum Awaited {
     Not(SinkError),
 }
 
-/// An answer to a poll.
+/// An answer to a poll: of each number whether the indexer has it, or what is wrong.
 #[derive(Deserialize)]
-#[serde(untagged)]
-enum Polled {
-    Acks { acks: HashMap<u64, bool> },
-    Code { code: u16 },
+struct Polled {
+    acks: Option<HashMap<u64, bool>>,
+    code: Option<u16>,
 }
 
 /// Takes back the number of a write that ends, however it ends.
@@ -128,11 +127,12 @@ impl Acks {
     pub(super) async fn check(&self, wire: &Wire) -> Result<(), SinkError> {
         let reply = self.probe.ask(&[0], wire).await?;
         match polled(&reply) {
-            Some(Polled::Code { code: 14 }) => return Err(self.disabled()),
-            Some(Polled::Acks { .. }) => {}
+            Some(Polled { code: Some(14), .. }) => return Err(self.disabled()),
+            Some(Polled { acks: Some(_), .. }) => {}
             // A channel that it does not know yet is an answer, too.
-            Some(Polled::Code { code: 10 | 11 }) if reply.status == StatusCode::BAD_REQUEST => {}
-            _ => return Err(wire.later(&reply, explain(reply.status)).await),
+            Some(Polled { code: Some(10 | 11), .. }) if reply.status == StatusCode::BAD_REQUEST => {
+            }
+            _ => return Err(wire.later(&reply, unknown(&reply)).await),
         }
         self.enabled.store(true, Ordering::Relaxed);
         Ok(())
@@ -181,16 +181,15 @@ impl Acks {
         }
         let trouble = match channel.ask(&ids, wire).await {
             Ok(reply) => match polled(&reply) {
-                Some(Polled::Acks { acks }) => {
+                Some(Polled { acks: Some(acks), .. }) => {
                     channel.acknowledge(&acks);
                     None
                 }
-                Some(Polled::Code { code: 14 }) => {
-                    self.enabled.store(false, Ordering::Relaxed);
-                    channel.fail(|| SinkError::retry(DISABLED));
+                Some(Polled { code: Some(14), .. }) => {
+                    channel.fail(|| self.disabled());
                     None
                 }
-                _ => Some(wire.later(&reply, explain(reply.status)).await.message),
+                _ => Some(wire.later(&reply, unknown(&reply)).await.message),
             },
             Err(error) => Some(error.message),
         };
@@ -223,6 +222,14 @@ fn ambiguous() -> SinkError {
         "the indexer gave the same ackId twice: it was restarted, or there is a load balancer whose \
          requests must stick to one indexer",
     )
+}
+
+/// What to say of an answer that is none to a poll.
+fn unknown(reply: &Reply) -> String {
+    match reply.status.is_success() {
+        true => "the answer is not that of an HTTP Event Collector: check the url".to_owned(),
+        false => explain(reply.status),
+    }
 }
 
 fn polled(reply: &Reply) -> Option<Polled> {

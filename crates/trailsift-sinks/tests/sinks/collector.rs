@@ -125,6 +125,8 @@ async fn answer(
         }
         None => {}
     }
+    // Judges look at events, and only a POST has any.
+    let judge = judge.filter(|_| request.method == Method::POST);
     if let Some(status) = judge.and_then(|judge| judge(&request)) {
         return StatusCode::from_u16(status).unwrap().into_response();
     }

@@ -7,6 +7,8 @@ mod conformance;
 mod http;
 #[cfg(feature = "kafka")]
 mod kafka;
+mod opensearch;
+mod otlp;
 mod service;
 mod splunk;
 
