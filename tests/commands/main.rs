@@ -4,6 +4,8 @@
 mod aws;
 mod check;
 mod doctor;
+mod iam;
+mod observed;
 mod pages;
 mod platform;
 mod replay;

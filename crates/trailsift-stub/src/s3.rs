@@ -21,6 +21,7 @@ pub(crate) async fn answer(shared: &Arc<Shared>, request: &Request<Incoming>) ->
         Method::HEAD => true,
         _ => {
             count(&shared.counters.unknown);
+            shared.asks_for(format!("unknown {} of S3", request.method()));
             let text = "the stub serves GetObject and HeadObject only";
             return refusal(501, "NotImplemented", text, &[], false);
         }
@@ -29,6 +30,9 @@ pub(crate) async fn answer(shared: &Arc<Shared>, request: &Request<Incoming>) ->
     let Some(file) = named(request) else {
         return refusal(400, "InvalidURI", "not /bucket/key", &[], is_head);
     };
+    // HeadObject is allowed by the same actions.
+    let versioned = file.version_id.is_some();
+    shared.asks_for(if versioned { "s3:GetObjectVersion" } else { "s3:GetObject" });
     match open(shared, &file, request.headers()).await {
         Ok((object, part)) => {
             let size = object.remaining.unwrap_or_default();

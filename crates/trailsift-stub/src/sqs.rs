@@ -56,7 +56,13 @@ pub(crate) async fn answer(shared: &Arc<Shared>, target: &str, request: Incoming
     // A client that breaks off amid its request reads no answer.
     let request = body(request).await.unwrap_or_default();
     let counters = &shared.counters;
-    let answered = match target.strip_prefix("AmazonSQS.").unwrap_or_default() {
+    let operation = target.strip_prefix("AmazonSQS.").unwrap_or_default();
+    // A batch is allowed by the action of one.
+    match operation {
+        "" => shared.asks_for(format!("unknown {target}")),
+        operation => shared.asks_for(format!("sqs:{}", operation.trim_end_matches("Batch"))),
+    }
+    let answered = match operation {
         "ReceiveMessage" => {
             count(&counters.receive);
             receive(shared, &request).await

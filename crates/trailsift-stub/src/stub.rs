@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -60,6 +60,7 @@ pub(crate) struct Shared {
     pub(crate) store: MemoryStore,
     pub(crate) counters: Counters,
     queues: Mutex<HashMap<String, MemoryQueue>>,
+    actions: Mutex<BTreeSet<String>>,
     /// By entity tag, for equal content has equal ones.
     checksums: Mutex<HashMap<String, (&'static str, String)>>,
 }
@@ -71,6 +72,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Shared {
     pub(crate) fn queue(&self, name: &str) -> Option<MemoryQueue> {
         lock(&self.queues).get(name).cloned()
+    }
+
+    /// Notes what IAM would have to allow for a request.
+    pub(crate) fn asks_for(&self, action: impl Into<String>) {
+        lock(&self.actions).insert(action.into());
     }
 
     pub(crate) fn checksum(&self, etag: &str) -> Option<(&'static str, String)> {
@@ -138,6 +144,12 @@ impl Stub {
             lock(&self.shared.checksums).insert(stored.etag.clone(), checksum);
         }
         stored
+    }
+
+    /// What IAM would have had to allow for all that was asked so far, refused requests included:
+    /// `sqs:ReceiveMessage`, `s3:GetObject` and so on. What the stub does not know begins with `unknown`.
+    pub fn actions(&self) -> BTreeSet<String> {
+        lock(&self.shared.actions).clone()
     }
 
     /// What was asked so far.
