@@ -89,6 +89,10 @@ fn summary(config: &Config) -> Result<String, fmt::Error> {
                 format!("opensearch {}", origin(&opensearch.settings.connection.url))
             }
             SinkKind::Otlp(otlp) => format!("otlp {}", origin(&otlp.connection.url)),
+            SinkKind::Kafka(kafka) => {
+                let settings = &kafka.settings;
+                format!("kafka topic {} at {}", settings.topic, settings.brokers.join(", "))
+            }
             SinkKind::S3(s3) => {
                 format!("s3://{}/{}", s3.settings.bucket, s3.settings.prefix)
             }

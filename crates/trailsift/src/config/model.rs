@@ -9,8 +9,8 @@ use trailsift_trail::MultiMember;
 
 use super::ByteSize;
 use super::sink::{
-    CloudWatchLogsConfig, EventBridgeConfig, FileConfig, FirehoseConfig, HttpConfig, KinesisConfig,
-    OpenSearchConfig, OtlpConfig, S3Config, SnsConfig, SplunkConfig, SqsConfig,
+    CloudWatchLogsConfig, EventBridgeConfig, FileConfig, FirehoseConfig, HttpConfig, KafkaConfig,
+    KinesisConfig, OpenSearchConfig, OtlpConfig, S3Config, SnsConfig, SplunkConfig, SqsConfig,
 };
 
 /// The effective configuration: every default filled in, every reference resolved, nothing left
@@ -129,6 +129,8 @@ pub enum SinkKind {
     OpenSearch(OpenSearchConfig),
     /// A receiver of OpenTelemetry's logs.
     Otlp(OtlpConfig),
+    /// A topic of a Kafka cluster.
+    Kafka(KafkaConfig),
     /// Objects in a bucket.
     S3(S3Config),
     /// A Kinesis data stream.

@@ -108,6 +108,7 @@ fn sink(f: &mut impl Write, name: &str, config: &SinkConfig) -> fmt::Result {
         SinkKind::SplunkHec(splunk) => splunk.print(f)?,
         SinkKind::OpenSearch(opensearch) => opensearch.print(f)?,
         SinkKind::Otlp(otlp) => otlp.print(f)?,
+        SinkKind::Kafka(kafka) => kafka.print(f)?,
         SinkKind::S3(s3) => s3.print(f)?,
         SinkKind::Kinesis(kinesis) => kinesis.print(f)?,
         SinkKind::Firehose(firehose) => firehose.print(f)?,

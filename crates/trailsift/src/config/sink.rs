@@ -17,6 +17,7 @@ mod eventbridge;
 mod file;
 mod firehose;
 mod http;
+mod kafka;
 mod kinesis;
 mod opensearch;
 mod otlp;
@@ -32,6 +33,7 @@ pub use eventbridge::EventBridgeConfig;
 pub use file::FileConfig;
 pub use firehose::FirehoseConfig;
 pub use http::HttpConfig;
+pub use kafka::KafkaConfig;
 pub use kinesis::KinesisConfig;
 pub use opensearch::OpenSearchConfig;
 pub use otlp::OtlpConfig;
@@ -122,6 +124,7 @@ enum Type {
     SplunkHec,
     OpenSearch,
     Otlp,
+    Kafka,
     S3,
     Kinesis,
     Firehose,
@@ -139,6 +142,7 @@ const TYPE: OneOf<Type> = OneOf {
         ("splunk_hec", Type::SplunkHec),
         ("opensearch", Type::OpenSearch),
         ("otlp", Type::Otlp),
+        ("kafka", Type::Kafka),
         ("s3", Type::S3),
         ("kinesis", Type::Kinesis),
         ("firehose", Type::Firehose),
@@ -147,7 +151,7 @@ const TYPE: OneOf<Type> = OneOf {
         ("eventbridge", Type::EventBridge),
         ("cloudwatch_logs", Type::CloudWatchLogs),
     ],
-    later: &["kafka", "history"],
+    later: &["history"],
 };
 
 const FORMAT: OneOf<Format> = OneOf { words: &FORMATS, later: &[] };
@@ -167,13 +171,15 @@ fn known(section: &mut Section<'_, '_>, path: &mut Option<Place>) -> Option<Sink
     let required = section.get_or("required", Flag, true);
     let batch = section.get_or("batch", TableOf(batch), BATCH);
     let retry = section.get_or("retry", TableOf(retry), RETRY);
-    let kind = match kind?.value {
+    let kind = kind?;
+    let kind = match kind.value {
         Type::Stdout => SinkKind::Stdout,
         Type::File => SinkKind::File(file::file(section, path)),
         Type::Http => SinkKind::Http(http::http(section)),
         Type::SplunkHec => SinkKind::SplunkHec(splunk_hec::splunk_hec(section)),
         Type::OpenSearch => SinkKind::OpenSearch(opensearch::opensearch(section)),
         Type::Otlp => SinkKind::Otlp(otlp::otlp(section)),
+        Type::Kafka => SinkKind::Kafka(kafka::kafka(section, kind.place)),
         Type::S3 => SinkKind::S3(s3::s3(section)),
         Type::Kinesis => SinkKind::Kinesis(kinesis::kinesis(section)),
         Type::Firehose => SinkKind::Firehose(firehose::firehose(section)),

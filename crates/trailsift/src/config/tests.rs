@@ -7,6 +7,7 @@ use trailsift_route::Format;
 
 use super::*;
 
+mod kafka;
 mod mistakes;
 mod oddities;
 mod schema;
@@ -148,6 +149,8 @@ fn the_reference_names_every_key() {
         "[sink.a]\ntype = \"splunk_hec\"\nurl = \"https://h/\"\ntoken = { env = \"T\" }\nzzzzzzzz = 1\n",
         "[sink.a]\ntype = \"opensearch\"\nurl = \"https://h/\"\nzzzzzzzz = 1\n",
         "[sink.a]\ntype = \"otlp\"\nurl = \"https://h/\"\nzzzzzzzz = 1\n",
+        "[sink.a]\ntype = \"kafka\"\nbrokers = [\"b:1\"]\ntopic = \"t\"\nzzzzzzzz = 1\n",
+        "[sink.a]\ntype = \"kafka\"\nbrokers = [\"b:1\"]\ntopic = \"t\"\nsasl = { zzzzzzzz = 1 }\n",
         "[sink.a]\ntype = \"s3\"\nbucket = \"b\"\nzzzzzzzz = 1\n",
         "[sink.a]\ntype = \"kinesis\"\nstream = \"s\"\nzzzzzzzz = 1\n",
         "[sink.a]\ntype = \"firehose\"\nstream = \"s\"\nzzzzzzzz = 1\n",

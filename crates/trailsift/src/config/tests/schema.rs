@@ -31,6 +31,8 @@ const QUEUE: &str = "queue_url = \"https://sqs.us-east-1.amazonaws.com/111122223
 const TOPIC: &str = "topic_arn = \"arn:aws:sns:us-east-1:111122223333:t.fifo\"\n";
 const AWS: &str = "region = \"us-east-1\"\n";
 
+const TOPIC_OF_KAFKA: &str = "brokers = [\"b:9093\"]\ntopic = \"t\"\n";
+
 /// Every table: where the schema describes it, and a configuration in which `KEYS` stands for more
 /// of its keys.
 fn tables() -> Vec<(&'static str, String)> {
@@ -65,6 +67,11 @@ fn tables() -> Vec<(&'static str, String)> {
         ),
         ("/definitions/opensearch_sink", sink("opensearch", "url = \"https://h/\"\nKEYS\n")),
         ("/definitions/otlp_sink", sink("otlp", "url = \"https://h/\"\nKEYS\n")),
+        ("/definitions/kafka_sink", sink("kafka", &format!("{TOPIC_OF_KAFKA}KEYS\n"))),
+        (
+            "/definitions/kafka_sink/properties/sasl",
+            sink("kafka", &format!("{TOPIC_OF_KAFKA}sasl = {{ KEYS }}\n")),
+        ),
         ("/definitions/s3_sink", sink("s3", &format!("bucket = \"logs\"\n{AWS}KEYS\n"))),
         ("/definitions/kinesis_sink", sink("kinesis", &format!("stream = \"s\"\n{AWS}KEYS\n"))),
         ("/definitions/firehose_sink", sink("firehose", &format!("stream = \"s\"\n{AWS}KEYS\n"))),

@@ -100,6 +100,16 @@ async fn bare_sink(
             let timeout = settings.longest_write() + MARGIN;
             (Arc::new(OtlpSink::new(name, settings)?), Some(timeout))
         }
+        #[cfg(feature = "kafka")]
+        SinkKind::Kafka(kafka) => {
+            let mut settings = kafka.settings.clone();
+            // The client gives up before those who repeat its writes do.
+            settings.timeout = settings.timeout.min(sink.retry.deadline);
+            let timeout = settings.longest_write() + MARGIN;
+            (Arc::new(trailsift_sinks::KafkaSink::new(name, settings)?), Some(timeout))
+        }
+        #[cfg(not(feature = "kafka"))]
+        SinkKind::Kafka(_) => anyhow::bail!("sink {name}: this build of trailsift has no Kafka"),
         SinkKind::S3(s3) => {
             let session = session(&s3.aws, connector).await;
             let sink = S3Sink::new(name, &session, s3.settings.clone());
