@@ -59,15 +59,15 @@ impl Connector {
             external_id: None,
             endpoint_url: settings.endpoint_url.clone(),
         };
-        let own = self.session(&asked).await;
+        let own = Box::pin(self.session(&asked)).await;
         asked.role_arn.clone_from(&settings.role_arn);
         asked.external_id.clone_from(&settings.external_id);
-        let session = self.session(&asked).await;
+        let session = Box::pin(self.session(&asked)).await;
         Examiner {
             settings: settings.clone(),
             own,
             session,
-            account: self.connect(settings).await,
+            account: Box::pin(self.connect(settings)).await,
             watch: Arc::default(),
         }
     }

@@ -331,9 +331,7 @@ fn no_digest_no_gzip_and_no_file() {
 fn a_role_is_assumed() {
     let mut stack = Stack::healthy("role");
     let role = format!("arn:aws:iam::{ACCOUNT}:role/trailsift");
-    let with_role =
-        format!("{}\"\nrole_arn = \"{role}\"\nexternal_id = \"abc\"\n#", stack.endpoint);
-    stack.endpoint = with_role;
+    stack.account = format!("role_arn = \"{role}\"\nexternal_id = \"abc\"\n");
     stack.report().assert("role", "ok", "with its external id");
 }
 
