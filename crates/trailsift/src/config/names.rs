@@ -202,7 +202,7 @@ pub(super) fn judge_queue_host(text: &str, region: Option<&str>) -> Verdict {
     };
     match (named, region) {
         (Some(named), Some(region)) if named != region => refuse(
-            format!("is a queue in {named:?}, but the account's region is {region:?}"),
+            format!("is a queue in {named:?}, but the region here is {region:?}"),
             "make the two agree",
         ),
         _ => Ok(()),

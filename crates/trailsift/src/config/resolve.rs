@@ -22,6 +22,7 @@ const BUILT_IN_SINK: &str = "stdout";
 pub(super) fn resolve(draft: Draft, findings: &Findings) -> Config {
     let Draft { service, quarantine, routes, sinks, accounts } = draft;
     judge_sinks(&sinks, findings);
+    judge_loops(&sinks, &accounts, findings);
     let quarantine = resolve_quarantine(quarantine, &service, &sinks, findings);
     judge_routes(&routes, &sinks, findings);
     judge_accounts(&accounts, &routes, findings);
@@ -149,6 +150,32 @@ fn judge_sinks(sinks: &[SinkDraft], findings: &Findings) {
                 );
             }
             stdout = Some(sink);
+        }
+    }
+}
+
+/// A sink must not feed the queue that its own events come from: they would come back as notifications
+/// that nobody knows, and each of them would be parked.
+fn judge_loops(sinks: &[SinkDraft], accounts: &[AccountDraft], findings: &Findings) {
+    // Hosts may be spelt in several ways: owner and name tell queues of a region apart.
+    let queue_of = |url: &str| {
+        let mut parts = url.rsplit('/').map(str::to_owned);
+        (parts.next(), parts.next())
+    };
+    for sink in sinks {
+        let Some(SinkKind::Sqs(sqs)) = sink.config.as_ref().map(|config| &config.kind) else {
+            continue;
+        };
+        let is_read = accounts.iter().filter_map(|draft| draft.account.as_ref()).any(|account| {
+            account.region == sqs.aws.region
+                && queue_of(&account.queue_url) == queue_of(&sqs.settings.queue_url)
+        });
+        if is_read {
+            findings.error(
+                sink.name.place,
+                format!("the sink `{}` writes to a queue that an account reads", sink.name.value),
+                "events are no notifications: give the sink a queue of its own",
+            );
         }
     }
 }

@@ -12,6 +12,7 @@ mod mistakes;
 mod oddities;
 mod schema;
 mod siem;
+mod sinks_at_aws;
 
 const SAMPLES: [(&str, &str); 3] = [
     ("trailsift.toml", include_str!("../../../../deploy/config/trailsift.toml")),
@@ -154,6 +155,10 @@ fn the_reference_names_every_key() {
         "[sink.a]\ntype = \"s3\"\nbucket = \"b\"\nzzzzzzzz = 1\n",
         "[sink.a]\ntype = \"kinesis\"\nstream = \"s\"\nzzzzzzzz = 1\n",
         "[sink.a]\ntype = \"firehose\"\nstream = \"s\"\nzzzzzzzz = 1\n",
+        "[sink.a]\ntype = \"sqs\"\nzzzzzzzz = 1\n",
+        "[sink.a]\ntype = \"sns\"\nzzzzzzzz = 1\n",
+        "[sink.a]\ntype = \"eventbridge\"\nzzzzzzzz = 1\n",
+        "[sink.a]\ntype = \"cloudwatch_logs\"\nzzzzzzzz = 1\n",
         "[[route]]\nname = \"r\"\nsinks = [\"s\"]\nzzzzzzzz = 1\nselector = [{ a = { exists = true } }]\n[sink.s]\ntype = \"stdout\"\n",
         "[[route]]\nname = \"r\"\nsinks = [\"s\"]\nselector = [{ a = { zzzzzzzz = true } }]\n[sink.s]\ntype = \"stdout\"\n",
         "[account]\nzzzzzzzz = 1\n",

@@ -300,7 +300,7 @@ fn each_mistake_in_an_account_has_one_error() {
         (
             "region = \"us-east-1\"",
             "region = \"eu-west-1\"",
-            "5:13: `account.queue_url` is a queue in \"us-east-1\", but the account's region is \"eu-west-1\"",
+            "5:13: `account.queue_url` is a queue in \"us-east-1\", but the region here is \"eu-west-1\"",
         ),
         (
             "https://sqs.us-east-1.amazonaws.com",
