@@ -1,6 +1,7 @@
 //! `trailsift doctor` as a user runs it.
 
 mod localstack;
+mod refusals;
 
 use std::process::{Command, Output};
 
