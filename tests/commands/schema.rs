@@ -23,10 +23,11 @@ fn root() -> PathBuf {
 /// Every configuration of the project, by its path.
 fn samples() -> Vec<PathBuf> {
     let config = root().join("deploy/config");
-    let accounts = fs::read_dir(config.join("accounts")).expect("a folder");
-    let accounts = accounts.map(|entry| entry.expect("an entry").path());
+    let folders = ["accounts", "samples"].map(|name| config.join(name));
+    let within = folders.iter().flat_map(|folder| fs::read_dir(folder).expect("a folder"));
+    let within = within.map(|entry| entry.expect("an entry").path());
     let tops = ["reference.toml", "trailsift.toml"].map(|name| config.join(name));
-    let samples: Vec<_> = tops.into_iter().chain(accounts).collect();
+    let samples: Vec<_> = tops.into_iter().chain(within).collect();
     assert!(samples.len() >= 3, "{samples:?}");
     samples
 }
