@@ -12,6 +12,8 @@ use crate::conformance::decorated;
 use crate::service::{Answer, Received, Service, gateway};
 use crate::{acknowledged, batch};
 
+type Headers = Vec<(&'static str, String)>;
+
 #[derive(Default)]
 struct State {
     down: bool,
@@ -21,7 +23,7 @@ struct State {
     /// Refused records are counted in a partial success, the others taken.
     partial: bool,
     /// What is answered instead, after the records were taken.
-    instead: Option<(Vec<(&'static str, String)>, Vec<u8>)>,
+    instead: Option<(Headers, Vec<u8>)>,
     /// The same with a status, and nothing taken.
     status: Option<u16>,
     largest_request: Option<usize>,

@@ -53,7 +53,7 @@ pub(crate) async fn sinks(
                 linger: sink.batch.linger,
                 // No message waits for a best-effort sink.
                 callers: if sink.required { lingering } else { usize::MAX },
-                ..BatchSettings::default()
+                in_flight: in_flight(sink),
             },
             retry: RetrySettings { deadline: sink.retry.deadline, ..RetrySettings::default() },
             timeout,
@@ -63,6 +63,21 @@ pub(crate) async fn sinks(
         built.insert(name.clone(), decorate(bare, decoration, metrics));
     }
     Ok(built)
+}
+
+/// How many batches of a sink are on their way at the same time.
+///
+/// An indexer's acknowledgement takes seconds, in which a few batches would be all that arrives; they
+/// are many only as long as they are small, since each may stay in memory for as long.
+fn in_flight(sink: &SinkConfig) -> usize {
+    const MEMORY: usize = 32 << 20;
+    let usual = BatchSettings::default().in_flight;
+    match &sink.kind {
+        SinkKind::SplunkHec(splunk) if splunk.settings.acknowledge => {
+            (MEMORY / bytes(sink.batch.bytes)).clamp(usual, 32)
+        }
+        _ => usual,
+    }
 }
 
 /// The sink, and how long one write of it may take at most, if it has no limit of its own.
