@@ -4,6 +4,7 @@
 mod aws;
 mod check;
 mod doctor;
+mod encryption;
 mod iam;
 mod observed;
 mod pages;
