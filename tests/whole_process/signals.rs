@@ -25,11 +25,11 @@ async fn sigterm_and_sigint_drain_and_end_with_0() {
         let (_, metrics) = trailsift.get("/metrics").await.expect("metrics");
         let done = "trailsift_objects_total{account=\"production\",outcome=\"done\",reason=\"\"} 1";
         assert!(metrics.contains(done), "{metrics}");
-        let readme = include_str!("../../crates/trailsift/README.md");
+        let page = include_str!("../../crates/trailsift/METRICS.md");
         let names =
             metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
-        let unknown: Vec<_> = names.filter(|name| !readme.contains(name)).collect();
-        assert!(unknown.is_empty(), "exported, but not in the README: {unknown:?}");
+        let unknown: Vec<_> = names.filter(|name| !page.contains(name)).collect();
+        assert!(unknown.is_empty(), "exported, but not in METRICS.md: {unknown:?}");
 
         running.signal(signal);
         let ended = running.ended().await;

@@ -8,3 +8,5 @@ mod descriptors;
 pub mod logging;
 mod memory;
 mod process;
+#[cfg(feature = "otlp-traces")]
+mod traces;

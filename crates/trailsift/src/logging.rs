@@ -7,15 +7,17 @@ use std::io::{IsTerminal, stderr};
 use serde_json::Value;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, layer};
+use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
-use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+use tracing_subscriber::{EnvFilter, Layer, Registry, registry};
 pub(crate) use trailsift_event::text::escaped;
 use trailsift_event::text::is_unseen;
+use trailsift_pipeline::SPANS;
 
 use crate::cli::LogFormat;
 
@@ -23,9 +25,27 @@ use crate::cli::LogFormat;
 /// everything that we say ourselves is shorter.
 const LONGEST_VALUE: usize = 8 * 1024;
 
+/// Logging, and traces where this build knows them and the environment names a collector.
+#[must_use = "what waits to be sent at the end is lost otherwise"]
+#[derive(Debug, Default)]
+pub struct Logging {
+    #[cfg(feature = "otlp-traces")]
+    traces: Option<crate::traces::Traces>,
+}
+
+impl Logging {
+    /// Sends what waits to be sent; two seconds at most.
+    pub fn end(self) {
+        #[cfg(feature = "otlp-traces")]
+        if let Some(traces) = self.traces {
+            traces.end();
+        }
+    }
+}
+
 /// Starts logging. `verbose` counts the `-v`; the variable `RUST_LOG`, if it is set and legal,
 /// decides instead. Does nothing where logging was started before.
-pub fn init(format: LogFormat, verbose: u8) {
+pub fn init(format: LogFormat, verbose: u8) -> Logging {
     let level = match verbose {
         // Where credentials are missing, the SDK tells of each place it has looked at, each time.
         0 => "warn,aws_config=error,trailsift=info",
@@ -34,9 +54,14 @@ pub fn init(format: LogFormat, verbose: u8) {
         _ => "trace",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr);
-    let started = match format {
-        LogFormat::Json => builder.event_format(JsonLine).finish().try_init(),
+    // Spans are for traces alone.
+    let filter = match format!("{SPANS}=off").parse() {
+        Ok(directive) => filter.add_directive(directive),
+        Err(_) => filter,
+    };
+    let lines = layer().with_writer(stderr);
+    let lines: Lines = match format {
+        LogFormat::Json => lines.event_format(JsonLine).boxed(),
         LogFormat::Text => {
             let fields = debug_fn(|writer, field, value| {
                 let value = escaped(&shortened(&format!("{value:?}")));
@@ -46,9 +71,45 @@ pub fn init(format: LogFormat, verbose: u8) {
                 }
             });
             let ansi = stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-            builder.fmt_fields(fields.delimited(" ")).with_ansi(ansi).finish().try_init()
+            lines.fmt_fields(fields.delimited(" ")).with_ansi(ansi).boxed()
         }
     };
+    start(lines, filter)
+}
+
+/// Log lines, however they are written.
+type Lines = Box<dyn Layer<Registry> + Send + Sync>;
+
+#[cfg(not(feature = "otlp-traces"))]
+fn start(lines: Lines, filter: EnvFilter) -> Logging {
+    note_start(registry().with(lines).with(filter).try_init());
+    Logging::default()
+}
+
+/// Where nobody asks for traces everything is as in a build without them.
+#[cfg(feature = "otlp-traces")]
+fn start(lines: Lines, filter: EnvFilter) -> Logging {
+    let (spans, trouble) = match crate::traces::start() {
+        Ok(spans) => (spans, None),
+        Err(error) => (None, Some(error)),
+    };
+    let traces = match spans {
+        Some((spans, traces)) => {
+            note_start(registry().with(vec![lines.with_filter(filter).boxed(), spans]).try_init());
+            Some(traces)
+        }
+        None => {
+            note_start(registry().with(lines).with(filter).try_init());
+            None
+        }
+    };
+    if let Some(error) = trouble {
+        tracing::warn!(error = %error.escape_debug(), "traces cannot be sent: check the OTEL_ variables");
+    }
+    Logging { traces }
+}
+
+fn note_start(started: Result<(), TryInitError>) {
     if started.is_err() {
         tracing::debug!("logging is already set up");
     }

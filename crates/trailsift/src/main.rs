@@ -13,12 +13,14 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::of_this_process();
-    trailsift::logging::init(cli.global.log_format(), cli.global.verbose);
-    match commands::dispatch(cli) {
+    let logging = trailsift::logging::init(cli.global.log_format(), cli.global.verbose);
+    let code = match commands::dispatch(cli) {
         Ok(exit) => exit.into(),
         Err(error) => {
             commands::complain(&format!("{error:#}"));
             Exit::Failed.into()
         }
-    }
+    };
+    logging.end();
+    code
 }
