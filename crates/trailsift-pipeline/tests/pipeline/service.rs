@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::rig::{BUCKET, Rig, SECOND, account, key, notification, selected, within};
 use tokio::time::Instant;
-use trailsift_core::{Queue, QueueError, SinkError};
+use trailsift_core::{Queue, QueueError, SinkError, StoreError};
 use trailsift_pipeline::Ended;
 use trailsift_testkit::{Answer, MemoryQueue, MemoryStore, QueueOp, StoreFault};
 
@@ -144,6 +144,29 @@ async fn readiness_follows_queue_and_sink() {
     tokio::time::timeout(41 * SECOND, failed).await.expect("it is noticed");
     assert!(rig.health.troubles()["account production"].contains("connection refused"));
     tokio::time::sleep(240 * SECOND).await;
+    assert!(rig.health.troubles().is_empty());
+    running.stop().await;
+}
+
+/// Such a file is tried for ever, so nothing else would tell.
+#[tokio::test(start_paused = true)]
+async fn an_account_whose_key_may_not_be_used_is_not_ready_until_it_may() {
+    let rig = Rig::new();
+    let denied = || StoreError::KmsDenied("kms:Decrypt".into());
+    for _ in 0..3 {
+        rig.store.fault(BUCKET, &key("one"), StoreFault::Error(denied()));
+    }
+    rig.deliver("one", &[&selected("1")]);
+    let running = rig.start();
+    let failed = async {
+        while !rig.health.troubles().contains_key("account production") {
+            tokio::time::sleep(SECOND / 10).await;
+        }
+    };
+    tokio::time::timeout(SECOND, failed).await.expect("it is noticed");
+    assert!(rig.health.troubles()["account production"].contains("kms:Decrypt"));
+    within(600 * SECOND, rig.queue.until_empty()).await;
+    assert_eq!(rig.events(), [selected("1")]);
     assert!(rig.health.troubles().is_empty());
     running.stop().await;
 }
