@@ -80,6 +80,14 @@ impl Cpu {
         Self::Pool(Pool::new(cores, Budget::one_shot_bytes(memory, cores)))
     }
 
+    /// A pool of one core, which is busy as long as the permit is held.
+    #[cfg(test)]
+    pub(crate) async fn one_busy_core() -> (Self, tokio::sync::OwnedSemaphorePermit) {
+        let pool = Pool::new(1, INLINE);
+        let core = Arc::clone(&pool.cores).acquire_owned().await.expect("never closed");
+        (Self::Pool(pool), core)
+    }
+
     /// Runs work that is over in a fraction of a millisecond here and now: [`BRIEF_BYTES`] inflated
     /// at most.
     pub(crate) fn run_briefly<T>(&self, work: impl FnOnce(&mut Scratch) -> T) -> T {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::future::join_all;
-use tokio::time::sleep;
+use tokio::time::timeout;
 use trailsift_core::{
     Clock, Disposition, Known, Message, ObjectId, Reason, Record, RouteSet, Sink, SinkError,
     Source, WriteOutcome,
@@ -24,7 +24,7 @@ use crate::quarantine::{Parcel, Quarantine};
 use crate::rendering::{Consignment, Owed, Portion, Rendering};
 
 /// How long a best-effort sink may take to note down what it is given; it answers at once, unless
-/// it is broken.
+/// it is broken. As long for the room of a large event, which others may have that wait for it.
 const BEST_EFFORT: Duration = Duration::from_secs(1);
 
 /// A sink as the routes reach it.
@@ -252,26 +252,29 @@ impl Dispatcher {
         while !consignment.is_empty() {
             let events = consignment.len();
             let attempt = async {
-                let portion = desk.rendering.next(&mut consignment, &from.source).await;
+                let room = in_time(outlet, desk.rendering.room(&consignment)).await?;
+                // However long it takes: how busy this machine is says nothing of the sink.
+                let portion = desk.rendering.next(&mut consignment, &from.source, room).await;
                 let Portion { mut batch, owed, room: _room } = portion;
                 batch.more_follows |= origin.more_follows;
-                (owed, outlet.sink.write(&batch).await)
+                let outcome = in_time(outlet, outlet.sink.write(&batch)).await?;
+                Some((owed, outcome))
             };
             // Cancel safety: a write that is given up acknowledges nothing; its events come again with
             // their message, and at worst are there twice.
-            let (owed, outcome) = tokio::select! {
+            let attempted = tokio::select! {
                 biased;
                 attempted = attempt => attempted,
-                () = sleep(BEST_EFFORT), if !outlet.required => {
-                    let sink = outlet.sink.name();
-                    tracing::warn!(sink, events, "a best-effort sink does not answer: events are lost");
-                    delivering.lost(events);
-                    return Ok(());
-                }
                 given_up = desk.patience.run_out(), if outlet.required => {
                     let what = format!("sink {} {given_up}", outlet.sink.name());
                     return Err(Undelivered { after: given_up.pause(), ..Undelivered::new(what) });
                 }
+            };
+            let Some((owed, outcome)) = attempted else {
+                let sink = outlet.sink.name();
+                tracing::warn!(sink, events, "a best-effort sink does not answer: events are lost");
+                delivering.lost(events);
+                return Ok(());
             };
             if outlet.required {
                 let outcome = outcome.map_err(|error| undelivered(outlet, &error))?;
@@ -387,6 +390,11 @@ impl Dispatcher {
     }
 }
 
+/// What comes of waiting for a sink; `None` where that takes a best-effort one too long.
+async fn in_time<T>(outlet: &Outlet, wait: impl Future<Output = T>) -> Option<T> {
+    if outlet.required { Some(wait.await) } else { timeout(BEST_EFFORT, wait).await.ok() }
+}
+
 /// What goes to one sink, and what is owed for it.
 fn consignment<'a>(
     outlet: &Outlet,
@@ -471,3 +479,6 @@ pub(crate) fn chain(error: &dyn Error) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests;

@@ -82,7 +82,24 @@ impl Rendering {
         }
     }
 
-    /// The next events of the consignment, at least one if it has any.
+    /// Room for the first event of the consignment, where it needs any of the others' for it.
+    pub(crate) async fn room(&self, consignment: &Consignment<'_>) -> Option<SemaphorePermit<'_>> {
+        let size = consignment.front().map_or(0, |(record, ..)| record.bytes.len());
+        if matches!(self.formatter.format(), Format::Raw) || !self.is_large(size) {
+            return None;
+        }
+        let room = u32::try_from(size.saturating_mul(GROWTH)).unwrap_or(u32::MAX);
+        // It is never closed.
+        self.large.acquire_many(room.min(self.large_bytes)).await.ok()
+    }
+
+    /// Whether an event of a record of this size may be larger than a portion.
+    fn is_large(&self, size: usize) -> bool {
+        size.saturating_mul(GROWTH) > self.portion_bytes
+    }
+
+    /// The next events of the consignment, at least one if it has any, with the [`Rendering::room`]
+    /// that the first of them needs.
     ///
     /// Cancel safety: what is taken out and not returned is dropped with its obligations, so it stays
     /// owed.
@@ -90,13 +107,11 @@ impl Rendering {
         &'a self,
         consignment: &mut Consignment<'a>,
         source: &Arc<Source>,
+        room: Option<SemaphorePermit<'a>>,
     ) -> Portion<'a> {
-        let (events, room) = match self.formatter.format() {
-            Format::Raw => (None, None),
-            _ => {
-                let (events, room) = self.render(consignment, source).await;
-                (Some(events), room)
-            }
+        let events = match self.formatter.format() {
+            Format::Raw => None,
+            _ => Some(self.render(consignment, source).await),
         };
         let count = events.as_ref().map_or(consignment.len(), Vec::len);
         let mut events = events.into_iter().flatten();
@@ -115,29 +130,22 @@ impl Rendering {
         Portion { batch: Batch { entries, more_follows }, owed: Owed(owed), room }
     }
 
-    async fn render<'a>(
-        &'a self,
-        consignment: &Consignment<'_>,
-        source: &Arc<Source>,
-    ) -> (Vec<Bytes>, Option<SemaphorePermit<'a>>) {
+    async fn render(&self, consignment: &Consignment<'_>, source: &Arc<Source>) -> Vec<Bytes> {
         let size = |(record, ..): &(&Record, _, _)| record.bytes.len();
-        let is_large = |size: usize| size.saturating_mul(GROWTH) > self.portion_bytes;
         let first = consignment.front().map_or(0, size);
-        let (count, bytes, room) = if is_large(first) {
-            let room = u32::try_from(first.saturating_mul(GROWTH)).unwrap_or(u32::MAX);
-            // It is never closed.
-            (1, first, self.large.acquire_many(room.min(self.large_bytes)).await.ok())
+        let (count, bytes) = if self.is_large(first) {
+            (1, first)
         } else {
             let mut bytes = 0;
             let fits = |size: &usize| {
                 bytes += size;
-                !is_large(*size) && bytes <= self.portion_bytes
+                !self.is_large(*size) && bytes <= self.portion_bytes
             };
             let count = consignment.iter().map(size).take_while(fits).count();
-            (count, bytes, None)
+            (count, bytes)
         };
         let records = consignment.iter().take(count);
-        let events = if bytes <= BRIEF_BYTES {
+        if bytes <= BRIEF_BYTES {
             let records = records.map(|(record, routes, _)| (*record, *routes));
             write(&self.formatter, records, source, self.portion_bytes)
         } else {
@@ -150,8 +158,7 @@ impl Rendering {
                 write(&formatter, records, &source, most)
             };
             self.cpu.run(work).await
-        };
-        (events, room)
+        }
     }
 }
 
