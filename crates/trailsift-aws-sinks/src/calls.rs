@@ -15,8 +15,8 @@ use trailsift_core::{Entry, Failure, Reason, SinkError, WriteOutcome};
 use crate::answer::{Verdict, same, unmentioned};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long one call may take, connection and answer included. 1 MiB takes a second on a slow line; a
-/// service that is well answers in milliseconds.
+/// How long one call may take, connection and answer included, and what a sink must ask to make it. 1 MiB
+/// takes a second on a slow line; a service that is well answers in milliseconds.
 const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long after its start a write still begins calls: with a service that answers nothing, the rest
 /// of a batch is given back instead of tried call by call.
@@ -74,11 +74,15 @@ pub(crate) enum Answer {
 
 /// What became of the entries of a batch so far. Each is unacknowledged until an answer says otherwise.
 #[derive(Debug)]
-pub(crate) struct Settled(Vec<Option<SinkError>>);
+pub(crate) struct Settled {
+    entries: Vec<Option<SinkError>>,
+    started: Instant,
+}
 
 impl Settled {
     pub(crate) fn undecided(entries: usize) -> Self {
-        Self((0..entries).map(|_| Some(unmentioned())).collect())
+        let entries = (0..entries).map(|_| Some(unmentioned())).collect();
+        Self { entries, started: Instant::now() }
     }
 
     /// What each entry becomes at the service, by its place; what cannot become anything is settled
@@ -102,7 +106,7 @@ impl Settled {
     }
 
     pub(crate) fn settle(&mut self, place: usize, result: Result<(), SinkError>) {
-        if let Some(slot) = self.0.get_mut(place) {
+        if let Some(slot) = self.entries.get_mut(place) {
             *slot = result.err();
         }
     }
@@ -113,7 +117,7 @@ impl Settled {
         }
     }
 
-    /// Makes these calls, some of them at the same time. A call that is refused because of what is in
+    /// Makes these calls, some of them at the same time, until it is too late to begin one. A call that is refused because of what is in
     /// it is halved, until the events are found that are refused alone.
     ///
     /// Dropping the future breaks off the calls on their way; what they did is unknown.
@@ -126,18 +130,17 @@ impl Settled {
         F: Fn(Vec<usize>) -> C,
         C: Future<Output = Answer>,
     {
-        let started = Instant::now();
         let mut running = FuturesUnordered::new();
         loop {
             while running.len() < at_once
-                && started.elapsed() < BEGIN_WITHIN
+                && self.started.elapsed() < BEGIN_WITHIN
                 && let Some(part) = parts.pop_front()
             {
-                let answer = call(part.clone());
+                let answer = tokio::time::timeout(CALL_TIMEOUT, call(part.clone()));
                 running.push(async move { (part, answer.await) });
             }
             let Some((part, answer)) = running.next().await else { break };
-            match answer {
+            match answer.unwrap_or_else(|_| Answer::Failed(Verdict::Later(unanswered()))) {
                 Answer::Of(results) => {
                     // Nothing is believed about entries that were not in the call.
                     for (place, result) in results {
@@ -179,8 +182,12 @@ impl Settled {
         let failed = |(index, error): (usize, Option<SinkError>)| {
             error.map(|error| Failure { index, error })
         };
-        WriteOutcome { failures: self.0.into_iter().enumerate().filter_map(failed).collect() }
+        WriteOutcome { failures: self.entries.into_iter().enumerate().filter_map(failed).collect() }
     }
+}
+
+fn unanswered() -> SinkError {
+    SinkError::retry(format!("the service gave no answer within {CALL_TIMEOUT:?}"))
 }
 
 #[cfg(test)]
