@@ -59,7 +59,9 @@ pub(crate) async fn start(ui: &Ui) -> anyhow::Result<Moto> {
     let (out, err) = into_log(&log)?;
     let mut command = tied(python);
     command
-        .args(["-m", "moto.server", "-H", "127.0.0.1", "-p", &port.to_string()])
+        .arg(workspace::root().join("tests/moto/serve.py"))
+        .arg(port.to_string())
+        .env("PYTHONDONTWRITEBYTECODE", "1")
         .env("PYTHONUNBUFFERED", "1")
         .env_remove("AWS_PROFILE")
         .stdout(out)

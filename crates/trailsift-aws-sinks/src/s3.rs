@@ -23,8 +23,6 @@ mod body;
 mod parquet;
 mod row;
 mod template;
-#[cfg(test)]
-mod tests;
 
 use body::{Object, Objects, objects};
 pub use template::{KeyTemplate, TemplateError};

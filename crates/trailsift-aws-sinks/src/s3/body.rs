@@ -68,28 +68,34 @@ pub(super) fn objects(
 
 /// The events, one a line.
 fn lines(rows: &[&Row<'_>], compression: LineCompression) -> io::Result<Vec<u8>> {
-    let size = rows.iter().map(|row| row.entry.data.len() + 1).sum();
-    let mut lines = Vec::with_capacity(size);
-    for row in rows {
-        lines.extend_from_slice(&row.entry.line());
-        lines.push(b'\n');
-    }
+    let size: usize = rows.iter().map(|row| row.entry.data.len() + 1).sum();
     match compression {
-        LineCompression::None => Ok(lines),
+        LineCompression::None => {
+            let mut lines = Vec::with_capacity(size);
+            write_lines(rows, &mut lines)?;
+            Ok(lines)
+        }
         LineCompression::Gzip => {
             // No name and no time of its own: the same events give the same bytes.
             let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::new(6));
-            encoder.write_all(&lines)?;
+            write_lines(rows, &mut encoder)?;
             encoder.finish()
         }
         LineCompression::Zstd => {
             let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 3)?;
             encoder.include_checksum(true)?;
-            encoder.set_pledged_src_size(Some(lines.len() as u64))?;
-            encoder.write_all(&lines)?;
+            write_lines(rows, &mut encoder)?;
             encoder.finish()
         }
     }
+}
+
+fn write_lines(rows: &[&Row<'_>], to: &mut impl Write) -> io::Result<()> {
+    for row in rows {
+        to.write_all(&row.entry.line())?;
+        to.write_all(b"\n")?;
+    }
+    Ok(())
 }
 
 /// The name of the object that holds these events in this order: where each comes from, and its bytes.

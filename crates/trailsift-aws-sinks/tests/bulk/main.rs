@@ -4,7 +4,7 @@
 mod buckets;
 mod firehose;
 mod kinesis;
-mod parquet;
+mod lake;
 mod s3;
 mod streams;
 mod support;
