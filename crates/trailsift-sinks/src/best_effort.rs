@@ -16,7 +16,7 @@ use crate::metrics::Meter;
 pub struct BufferSettings {
     /// Events.
     pub events: usize,
-    /// Their bytes, framing not counted.
+    /// The memory of their bytes: the event's, and the record's where a format made another one of it.
     pub bytes: usize,
 }
 
@@ -125,6 +125,13 @@ impl Sink for BestEffort {
     }
 }
 
+/// The bytes that an entry keeps alive. A raw event is its record, in the same memory.
+fn held_by(entry: &Entry) -> usize {
+    let is_shared = entry.data.as_ptr() == entry.record.as_ptr();
+    let record = if is_shared { 0 } else { entry.record.len() };
+    entry.data.len().saturating_add(record)
+}
+
 impl Shared {
     fn buffer(&self) -> MutexGuard<'_, Buffer> {
         // A panic under the lock could at worst miscount what is held; losing all would be worse.
@@ -136,7 +143,7 @@ impl Shared {
         let mut buffer = self.buffer();
         let mut dropped = 0;
         for entry in entries {
-            let bytes = entry.data.len();
+            let bytes = held_by(entry);
             if buffer.closed
                 || buffer.events >= self.settings.events
                 || buffer.bytes.saturating_add(bytes) > self.settings.bytes
@@ -172,7 +179,7 @@ impl Shared {
     fn settled(&self, batch: &Batch, result: Result<WriteOutcome, SinkError>) {
         let mut buffer = self.buffer();
         buffer.events -= batch.entries.len();
-        buffer.bytes -= batch.bytes();
+        buffer.bytes -= batch.entries.iter().map(held_by).sum::<usize>();
         let (lost, error) = match result {
             Ok(outcome) => {
                 (outcome.failures.len(), outcome.failures.into_iter().next().map(|f| f.error))

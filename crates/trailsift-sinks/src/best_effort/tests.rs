@@ -67,6 +67,33 @@ async fn the_buffer_is_bounded_in_bytes_too() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_record_beside_its_event_takes_room_too() {
+    let gate = Arc::new(Semaphore::new(0));
+    let metrics = metrics();
+    let sink = gated(&gate);
+    let best = BestEffort::new(sink.clone(), settings(10, 10), &metrics);
+    let formatted = |texts: &[&'static str]| {
+        let mut events = batch(texts);
+        for entry in &mut events.entries {
+            entry.record = bytes::Bytes::from_static(b"abc");
+        }
+        events
+    };
+    // Each takes five bytes: two of its own, and three of its record.
+    assert!(best.write(&formatted(&["11", "22", "33"])).await.is_ok());
+    assert_eq!(counted(&metrics, "dropped"), 1.0);
+    gate.add_permits(10);
+    while all(&sink).len() < 2 || best.shared.buffer().bytes > 0 {
+        tokio::task::yield_now().await;
+    }
+    assert!(best.write(&formatted(&["44", "55"])).await.is_ok());
+    assert_eq!(counted(&metrics, "dropped"), 1.0);
+    best.close().await;
+    assert_eq!(all(&sink), ["11", "22", "44", "55"]);
+    assert_eq!(best.shared.buffer().bytes, 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_close_that_is_cut_off_counts_what_is_lost() {
     let gate = Arc::new(Semaphore::new(0));
     let metrics = metrics();
