@@ -23,6 +23,10 @@ fn cases() -> Vec<(String, PathBuf)> {
     cases
 }
 
+fn case(wanted: &str) -> PathBuf {
+    cases().into_iter().find(|(name, _)| name == wanted).expect("there").1
+}
+
 fn helm(command: &[&str], values: &Path, set: &[&str]) -> Output {
     let mut arguments: Vec<OsString> = vec!["helm".into()];
     arguments.extend(command.iter().map(OsString::from));
@@ -85,7 +89,7 @@ fn kubernetes_keda_and_the_prometheus_operator_take_what_the_chart_renders() {
 #[test]
 #[ignore = "needs the validators: cargo xtask test"]
 fn what_is_wrong_in_a_manifest_is_found() {
-    let (_, values) = cases().remove(0);
+    let values = case("everything-values.yaml");
     let rendered = rendered(&values, &[]).expect("it renders");
     for (right, wrong, object) in [
         ("readOnlyRootFilesystem:", "readOnlyRootFilesystems:", "StatefulSet/"),
@@ -104,10 +108,7 @@ fn what_is_wrong_in_a_manifest_is_found() {
 #[test]
 #[ignore = "needs the validators: cargo xtask test"]
 fn every_switch_has_its_object_and_none_comes_unasked() {
-    let of = |case: &str| {
-        let (_, values) = cases().into_iter().find(|(name, _)| name == case).expect("a case");
-        manifests(&rendered(&values, &[]).expect("it renders"))
-    };
+    let of = |name: &str| manifests(&rendered(&case(name), &[]).expect("it renders"));
     let always = ["ConfigMap", "Pod", "Service"];
     let with = |more: &[&'static str]| always.iter().chain(more).copied().collect::<BTreeSet<_>>();
     assert_eq!(
@@ -136,8 +137,7 @@ fn every_switch_has_its_object_and_none_comes_unasked() {
 #[test]
 #[ignore = "needs the validators: cargo xtask test"]
 fn the_rules_of_the_chart_are_those_of_deploy_prometheus() {
-    let (_, values) =
-        cases().into_iter().find(|(name, _)| name.starts_with("everything")).expect("a case");
+    let values = case("everything-values.yaml");
     let manifests = manifests(&rendered(&values, &[]).expect("it renders"));
     let groups = find(&manifests, "PrometheusRule")["spec"]["groups"].as_array().expect("groups");
     let mut expected = Vec::new();
@@ -150,10 +150,20 @@ fn the_rules_of_the_chart_are_those_of_deploy_prometheus() {
 
 #[test]
 #[ignore = "needs the validators: cargo xtask test"]
+fn the_dashboard_of_the_chart_is_that_of_deploy_grafana() {
+    let manifests = manifests(&rendered(&case("everything-values.yaml"), &[]).expect("it renders"));
+    let mut maps = manifests.iter().filter(|manifest| manifest["kind"] == "ConfigMap");
+    let dashboard = maps.find_map(|map| map["data"]["trailsift.json"].as_str()).expect("there");
+    assert_eq!(dashboard.trim(), read("deploy/grafana/trailsift.json").trim());
+}
+
+#[test]
+#[ignore = "needs the validators: cargo xtask test"]
 fn trailsift_takes_the_rendered_configuration_without_a_warning() {
     for (name, values) in cases() {
         let manifests = manifests(&rendered(&values, &[]).expect("it renders"));
-        let config = find(&manifests, "ConfigMap")["data"].as_object().expect("files");
+        let mut data = manifests.iter().filter_map(|manifest| manifest["data"].as_object());
+        let config = data.find(|data| data.contains_key("trailsift.toml")).expect("files");
         for pod in pods(&manifests) {
             let folder = tempfile::tempdir().expect("a folder");
             let volumes = pod["volumes"].as_array().expect("volumes");
@@ -217,8 +227,7 @@ fn every_pod_is_locked_down_and_has_time_to_drain() {
 #[test]
 #[ignore = "needs the validators: cargo xtask test"]
 fn what_cannot_go_together_is_refused_with_the_reason() {
-    let (_, values) =
-        cases().into_iter().find(|(name, _)| name.starts_with("minimal")).expect("a case");
+    let values = case("minimal-values.yaml");
     for (set, reason) in [
         ("persistence.enabled=false", "the quarantine's folder would be lost"),
         ("terminationGracePeriodSeconds=25", "must be above config.service.drain_timeout (25 s)"),
