@@ -9,6 +9,8 @@ use serde_json::Value;
 
 use crate::text;
 
+const PAGE: &str = include_str!("../../crates/trailsift/DOCTOR.md");
+
 /// One line of the report.
 #[derive(Debug)]
 pub(crate) struct Line {
@@ -41,8 +43,12 @@ impl Report {
                 words: format!("{} | {}", of("text"), of("remedy")),
             }
         });
+        let lines: Vec<Line> = lines.collect();
+        for Line { check, .. } in &lines {
+            assert!(PAGE.contains(&format!("| `{check}` |")), "DOCTOR.md does not explain {check}");
+        }
         let stderr = text(&output.stderr).to_owned();
-        Self { lines: lines.collect(), code: output.status.code(), stderr }
+        Self { lines, code: output.status.code(), stderr }
     }
 
     /// One line of this check is of this level and holds these words; and nothing else fails.
