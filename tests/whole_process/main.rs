@@ -18,6 +18,7 @@ mod memory;
 mod once;
 mod replicas;
 mod scale;
+mod siem;
 mod signals;
 mod stack;
 mod stalling_proxy;
