@@ -15,7 +15,7 @@ RUN --mount=type=cache,id=trailsift-registry,target=/usr/local/cargo/registry,sh
     && install -D target/release/trailsift /out/bin/trailsift \
     && mkdir -p /out/data/trailsift
 
-# glibc, libgcc, CA certificates and nothing else: no shell, no package manager.
+# glibc, libgcc, OpenSSL's libraries (for the feature kafka alone), CA certificates and nothing else: no shell, no package manager.
 FROM gcr.io/distroless/cc-debian12:nonroot
 ARG VERSION=0.1.0
 ARG REVISION=unknown
