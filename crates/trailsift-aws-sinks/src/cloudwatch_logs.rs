@@ -22,6 +22,10 @@ const MOST_BYTES: usize = 1 << 20;
 const OVERHEAD: usize = 26;
 /// "The time span in a single batch cannot exceed 24 hours", in milliseconds.
 const MOST_SPAN: i64 = 24 * 60 * 60 * 1000;
+/// How far ahead the service takes an event, and by how much its clock may differ from ours, in
+/// milliseconds.
+const MOST_AHEAD: i64 = 2 * 60 * 60 * 1000;
+const CLOCKS_DIFFER: i64 = 10 * 60 * 1000;
 const DOING: &str = "cannot put log events";
 
 /// Which stream of which group.
@@ -58,8 +62,9 @@ impl CloudWatchLogsSink {
     }
 
     async fn put(&self, part: Vec<usize>, messages: &[Option<Message<'_>>]) -> Answer {
-        let ready = part.iter().filter_map(|place| messages.get(*place)?.as_ref());
-        let events = ready.map(|message| {
+        let ready = part.iter().filter_map(|place| Some((*place, messages.get(*place)?.as_ref()?)));
+        let ready: Vec<_> = ready.collect();
+        let events = ready.iter().map(|(_, message)| {
             InputLogEvent::builder().timestamp(message.timestamp).message(message.text).build()
         });
         let events: Vec<_> = match events.collect() {
@@ -80,7 +85,12 @@ impl CloudWatchLogsSink {
             answer = self.put_events(events).await;
         }
         match answer {
-            Ok(rejected) => Answer::Of(results(part, rejected.as_ref())),
+            Ok(rejected) => {
+                let sent: Vec<_> =
+                    ready.iter().map(|(place, message)| (*place, message.timestamp)).collect();
+                let now = milliseconds(SystemTime::now().into());
+                Answer::Of(results(&sent, rejected.as_ref(), now))
+            }
             Err(fault) => Answer::Failed(judge(DOING, &fault)),
         }
     }
@@ -118,30 +128,38 @@ impl CloudWatchLogsSink {
     }
 }
 
-/// What the answer says of the events of a call, which were sent in this order, oldest first.
+/// What the answer says of the events of a call, each with its place and time, oldest first.
+///
+/// The API's documentation calls the end of those that are too old exclusive, says nothing of the end of
+/// the expired ones, and emulators differ. A wrong reading would lose an event. So whoever may be meant
+/// and may not is neither: it is sent again, and is then the first of its call, where there is no doubt.
 fn results(
-    part: Vec<usize>,
+    part: &[(usize, i64)],
     rejected: Option<&RejectedLogEventsInfo>,
+    now: i64,
 ) -> Vec<(usize, Result<(), SinkError>)> {
     let index = |index: Option<i32>| index.map(|index| usize::try_from(index).unwrap_or(0));
     let too_old = rejected.and_then(|it| index(it.too_old_log_event_end_index()));
     let expired = rejected.and_then(|it| index(it.expired_log_event_end_index()));
     let too_new = rejected.and_then(|it| index(it.too_new_log_event_start_index()));
-    let verdict = |at: usize| {
-        if too_old.is_some_and(|end| at < end) {
+    let ends_after = |end: Option<usize>, at: usize| end.is_some_and(|end| at < end.max(1));
+    let verdict = |(at, (_, timestamp)): (usize, &(usize, i64))| {
+        // Close to what is too new, by a clock that may be wrong.
+        let is_ahead = *timestamp > now + MOST_AHEAD - CLOCKS_DIFFER;
+        if ends_after(too_old, at) {
             Err(reject("its time is more than 14 days ago"))
-        } else if expired.is_some_and(|end| at < end.max(1)) {
+        } else if ends_after(expired, at) {
             Err(reject("its time is before the retention of the log group"))
         } else if too_new.is_some_and(|start| at >= start) {
             Err(reject("its time is more than two hours ahead"))
-        } else if expired == Some(at) {
-            // Nothing says whether this end is among the expired ones. Asked again, it is the first.
-            Err(SinkError::retry("the answer does not say whether the event was taken or expired"))
+        } else if too_old == Some(at) || expired == Some(at) || (too_new.is_some() && is_ahead) {
+            Err(SinkError::retry("the answer does not say for certain whether the event was taken"))
         } else {
             Ok(())
         }
     };
-    part.into_iter().enumerate().map(|(at, place)| (place, verdict(at))).collect()
+    let verdicts = part.iter().enumerate().map(verdict);
+    part.iter().map(|(place, _)| *place).zip(verdicts).collect()
 }
 
 fn reject(why: &str) -> SinkError {

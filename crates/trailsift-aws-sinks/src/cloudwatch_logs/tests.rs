@@ -8,8 +8,10 @@ fn at(timestamps: &[i64]) -> Vec<Option<Message<'static>>> {
     timestamps.iter().map(|timestamp| Some(Message { text: "{}", timestamp: *timestamp })).collect()
 }
 
-fn verdicts(count: usize, rejected: &RejectedLogEventsInfo) -> String {
-    let results = results((0..count).collect(), Some(rejected));
+/// Of a call with events of these times, in hours from now: `.` taken, `x` rejected, `?` in doubt.
+fn verdicts_at(hours: &[i64], rejected: &RejectedLogEventsInfo) -> String {
+    let now = 1_000_000 * HOUR;
+    let sent: Vec<_> = hours.iter().enumerate().map(|(at, it)| (at, now + it * HOUR)).collect();
     let letter =
         |(_, result): (usize, Result<(), SinkError>)| match result.map_err(|it| it.disposition) {
             Ok(()) => '.',
@@ -17,7 +19,11 @@ fn verdicts(count: usize, rejected: &RejectedLogEventsInfo) -> String {
             Err(Disposition::Retry { .. }) => '?',
             Err(_) => '!',
         };
-    results.into_iter().map(letter).collect()
+    results(&sent, Some(rejected), now).into_iter().map(letter).collect()
+}
+
+fn verdicts(count: usize, rejected: &RejectedLogEventsInfo) -> String {
+    verdicts_at(&vec![0; count], rejected)
 }
 
 #[test]
@@ -38,22 +44,34 @@ fn a_call_has_no_more_bytes_than_the_service_takes() {
 #[test]
 fn what_the_answer_names_is_rejected_and_everything_else_is_taken() {
     let info = RejectedLogEventsInfo::builder;
-    let old = info().too_old_log_event_end_index(2).build();
-    assert_eq!(verdicts(4, &old), "xx..");
     let new = info().too_new_log_event_start_index(3).build();
     assert_eq!(verdicts(4, &new), "...x");
-    let both = info().too_old_log_event_end_index(1).too_new_log_event_start_index(2).build();
-    assert_eq!(verdicts(4, &both), "x.xx");
+    let both = info().too_old_log_event_end_index(1).too_new_log_event_start_index(3).build();
+    assert_eq!(verdicts(4, &both), "x?.x");
     assert_eq!(verdicts(2, &info().build()), "..");
 }
 
 #[test]
-fn the_end_of_the_expired_events_is_asked_for_again_until_it_is_certain() {
+fn an_event_at_the_end_of_those_that_are_rejected_is_sent_again_until_it_is_certain() {
+    let old = |end| RejectedLogEventsInfo::builder().too_old_log_event_end_index(end).build();
     let expired = |end| RejectedLogEventsInfo::builder().expired_log_event_end_index(end).build();
-    assert_eq!(verdicts(4, &expired(2)), "xx?.");
-    // Alone: there is nobody else whom the answer could mean.
-    assert_eq!(verdicts(1, &expired(0)), "x");
-    assert_eq!(verdicts(1, &expired(1)), "x");
+    for rejected in [old, expired] {
+        assert_eq!(verdicts(4, &rejected(2)), "xx?.");
+        // Whether the end is meant or not, it can only be the first.
+        assert_eq!(verdicts(4, &rejected(0)), "x...");
+        assert_eq!(verdicts(1, &rejected(0)), "x");
+        assert_eq!(verdicts(1, &rejected(1)), "x");
+    }
+}
+
+/// LocalStack names the last one that is too new, not the first.
+#[test]
+fn an_event_far_ahead_that_the_answer_does_not_name_is_in_doubt_only_if_another_is_rejected_for_it()
+{
+    let new = RejectedLogEventsInfo::builder().too_new_log_event_start_index(3).build();
+    assert_eq!(verdicts_at(&[0, 1, 5, 6], &new), "..?x");
+    let old = RejectedLogEventsInfo::builder().too_old_log_event_end_index(1).build();
+    assert_eq!(verdicts_at(&[-999, 0, 1, 5], &old), "x?..");
 }
 
 #[test]

@@ -102,16 +102,12 @@ async fn of_a_batch_at_cloudwatch_logs_what_the_answer_rejects_is_rejected_by_ti
         format!("{{\"eventTime\":\"2026-11-16T{hour}:00:00Z\",\"eventID\":\"{hour}\"}}")
     });
     let events = batch(&texts);
+    // Whether the second in time, which is the end of those that are too old, was taken is not certain.
+    assert_eq!(write(&*sink, &events).await, "x?x.");
     let outcome = sink.write(&events).await.expect("an outcome");
-    let said: Vec<_> =
-        outcome.failures.iter().map(|it| (it.index, it.error.message.as_str())).collect();
-    assert_eq!(
-        said,
-        [
-            (0, "cloudwatch logs does not take the event: its time is more than two hours ahead"),
-            (2, "cloudwatch logs does not take the event: its time is more than 14 days ago"),
-        ]
-    );
+    let said: Vec<_> = outcome.failures.iter().map(|it| it.error.to_string()).collect();
+    assert!(said[0].ends_with("its time is more than two hours ahead"), "{said:?}");
+    assert!(said[2].ends_with("its time is more than 14 days ago"), "{said:?}");
 }
 
 /// Answers that say nothing about an event: in JSON and, for SNS, in XML.

@@ -421,6 +421,33 @@ async fn an_event_is_read_from_a_log_stream_as_it_was_put_at_its_own_time() {
     assert_eq!(log_events(&client, &group).await, [expected]);
 }
 
+/// LocalStack keeps the service's limits of time, but names the rejected events in a way of its own: no
+/// event may be lost over that.
+#[tokio::test]
+#[ignore = "needs LocalStack: cargo xtask test"]
+async fn events_whose_time_the_service_does_not_take_are_rejected_and_their_neighbours_arrive_once()
+{
+    let world = World::new(Wire::Logs).await;
+    let now = time::OffsetDateTime::now_utc();
+    let format = &time::format_description::well_known::Rfc3339;
+    let hours = [-1, -24 * 15, 0, 5, -24 * 400, -2, 3, 4];
+    let texts = hours.map(|hours| {
+        let time = (now + time::Duration::hours(hours)).format(format).expect("a time");
+        format!("{{\"eventTime\":\"{time}\",\"eventID\":\"{hours}\"}}")
+    });
+    let sink = world.decorated(Duration::from_secs(20));
+    assert_eq!(write(&*sink, &batch(&texts)).await, ".x.xx.xx");
+    let arrived = world.arrived().await;
+    for (text, hours) in texts.iter().zip(hours) {
+        let is_taken = (-24 * 14..2).contains(&hours);
+        assert_eq!(
+            arrived.iter().filter(|it| *it == text).count(),
+            usize::from(is_taken),
+            "{text}"
+        );
+    }
+}
+
 #[tokio::test]
 #[ignore = "needs LocalStack: cargo xtask test"]
 async fn what_is_not_there_fails_its_check_and_condemns_nothing() {
