@@ -107,9 +107,10 @@ impl S3Body {
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// One request: at most one part, or a whole object that is no larger.
-const CALL_TIMEOUT: Duration = Duration::from_secs(30);
-/// One object with all its parts. The longest batch has eight of the usual size.
-const OBJECT_TIMEOUT: Duration = Duration::from_secs(60);
+const CALL_TIMEOUT: Duration = Duration::from_secs(20);
+/// One object with all its parts; the longest batch has eight of the usual size. Less than what a message
+/// waits for after the longest linger, so that an upload that comes to no end is removed before it is given up.
+const OBJECT_TIMEOUT: Duration = Duration::from_secs(25);
 /// Objects of one write that are on their way at the same time.
 const OBJECTS_AT_ONCE: usize = 4;
 /// Parts of one object that are on their way at the same time.
