@@ -190,9 +190,9 @@ mod tests {
         let metrics = family.get_metric().iter().map(|metric| {
             let outcome = metric.get_label().iter().find(|pair| pair.name() == "outcome");
             let name = outcome.map_or(String::new(), |pair| pair.value().to_owned());
-            (name, metric.get_counter().get_value().round() as i64)
+            (name, format!("{:.0}", metric.get_counter().get_value()))
         });
-        metrics.map(|(name, value)| (name, u64::try_from(value).expect("a count"))).collect()
+        metrics.map(|(name, value)| (name, value.parse().expect("a count"))).collect()
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The real pipeline between the fakes of its ports, on paused time.
 
 mod admission;
+mod balances;
 mod content;
 mod cost;
 mod delivery;
@@ -10,6 +11,7 @@ mod found_by_simulation;
 mod leases;
 mod ledger;
 mod objects;
+mod outages;
 mod quirky_queue;
 mod reconfigured;
 mod replay;

@@ -162,16 +162,21 @@ impl Rig {
     }
 
     /// What does not add up now that nothing is in flight: every object notified is done, skipped,
-    /// quarantined or put off, every record seen selected, filtered or quarantined.
+    /// quarantined or put off, every record seen selected, filtered or quarantined, every event owed
+    /// to a sink acknowledged, quarantined, left or lost.
     pub(crate) fn unbalanced(&self) -> Option<String> {
         let records = |outcome| self.metric("trailsift_records_total", &[("outcome", outcome)]);
         let seen = records("seen");
         let judged = records("selected") + records("filtered") + records("quarantined");
         let notified = self.metric("trailsift_objects_notified_total", &[]);
         let settled = self.metric("trailsift_objects_total", &[]);
-        for (whole, parts, what) in
-            [(notified, settled, "objects notified"), (seen, judged, "records seen")]
-        {
+        let owed = self.metric("trailsift_deliveries_total", &[("outcome", "owed")]);
+        let delivered = self.metric("trailsift_deliveries_total", &[]) - owed;
+        for (whole, parts, what) in [
+            (notified, settled, "objects notified"),
+            (seen, judged, "records seen"),
+            (owed, delivered, "events owed"),
+        ] {
             if (whole - parts).abs() > 0.5 {
                 return Some(format!("{whole} {what}, but {parts} accounted for"));
             }
