@@ -152,6 +152,11 @@ struct World {
 
 impl World {
     async fn new(wire: Wire) -> Self {
+        Self::named(wire, "").await
+    }
+
+    /// The same with names that end in this: `.fifo` for queues and topics that are.
+    async fn named(wire: Wire, suffix: &str) -> Self {
         let direct = session(&localstack()).await;
         let proxy = FaultProxy::start(&localstack()).await;
         let faults = Arc::new(Faults::default());
@@ -160,12 +165,12 @@ impl World {
         let through = session(proxy.url()).await;
         let (sink, arrivals) = match wire {
             Wire::Sqs => {
-                let queue = Queue::make(&direct, &unique("sqs"), 0).await;
+                let queue = Queue::make(&direct, &format!("{}{suffix}", unique("sqs")), 0).await;
                 (sqs(&through, &queue.url), Arrivals::Queue(queue))
             }
             Wire::Sns => {
-                let queue = Queue::make(&direct, &unique("sns"), 1).await;
-                let topic = topic(&direct, &unique("sns"), &queue).await;
+                let queue = Queue::make(&direct, &format!("{}{suffix}", unique("sns")), 1).await;
+                let topic = topic(&direct, &format!("{}{suffix}", unique("sns")), &queue).await;
                 (sns(&through, &topic), Arrivals::Queue(queue))
             }
             Wire::EventBridge => {
@@ -301,6 +306,20 @@ impl SinkWorld for World {
 #[ignore = "needs LocalStack: cargo xtask test"]
 async fn the_sqs_sink_conforms() {
     let gaps = conformance::sink(&World::new(Wire::Sqs).await).await;
+    assert_eq!(gaps, []);
+}
+
+#[tokio::test]
+#[ignore = "needs LocalStack: cargo xtask test"]
+async fn the_sqs_sink_conforms_with_a_fifo_queue() {
+    let gaps = conformance::sink(&World::named(Wire::Sqs, ".fifo").await).await;
+    assert_eq!(gaps, []);
+}
+
+#[tokio::test]
+#[ignore = "needs LocalStack: cargo xtask test"]
+async fn the_sns_sink_conforms_with_a_fifo_topic() {
+    let gaps = conformance::sink(&World::named(Wire::Sns, ".fifo").await).await;
     assert_eq!(gaps, []);
 }
 
