@@ -205,7 +205,8 @@ fn a_replay_that_cannot_be_read_is_no_notification_of_its_object() {
         assert!(fault.detail.contains(why), "{ours}: {}", fault.detail);
     }
     // In another shape the word means nothing.
-    let strange = r#"{"trailsift":{"replay":{"id":"0"}},"s3Bucket":"org-trail","s3ObjectKey":["k"]}"#;
+    let strange =
+        r#"{"trailsift":{"replay":{"id":"0"}},"s3Bucket":"org-trail","s3ObjectKey":["k"]}"#;
     assert_eq!(the_object(strange).replay, None);
 }
 
