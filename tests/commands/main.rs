@@ -7,6 +7,7 @@ mod doctor;
 mod encryption;
 mod iam;
 mod observed;
+mod operating;
 mod pages;
 mod platform;
 mod replay;

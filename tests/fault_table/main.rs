@@ -145,3 +145,58 @@ fn each_mistake_is_found() {
         assert!(found.iter().any(|problem| problem.contains(expected)), "{row}: {found:?}");
     }
 }
+
+/// What is wrong with a page whose tables of threats name their tests in the last cell.
+fn problems_of_threats(document: &str, read: impl Fn(&str) -> Option<String>) -> Vec<String> {
+    let mut problems = Vec::new();
+    let mut sources = Sources { read, tests: BTreeMap::new() };
+    let rows = document.lines().filter(|line| line.starts_with("| T"));
+    for (place, row) in rows.enumerate() {
+        let number = format!("T{}", place + 1);
+        if !row.starts_with(&format!("| {number} |")) {
+            problems.push(format!("{number} is not where it belongs: {row}"));
+        }
+        // Every other part stands between backticks; tests are those with a file before them.
+        let quoted = row.rsplit_once(" | ").map_or("", |(_, last)| last);
+        let tests: Vec<_> =
+            quoted.split('`').skip(1).step_by(2).filter_map(|it| it.split_once("::")).collect();
+        let is_reason = ["Not yet: ", "Does not apply: "].iter().any(|it| quoted.starts_with(it));
+        if tests.is_empty() && !is_reason {
+            problems.push(format!("{number} names no test and gives no reason"));
+        }
+        let missing = tests.into_iter().filter_map(|test| sources.missing(test));
+        problems.extend(missing.map(|what| format!("{number}: {what}")));
+    }
+    problems
+}
+
+#[test]
+fn every_threat_names_tests_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let document = fs::read_to_string(root.join("deploy/THREATS.md")).expect("the page is there");
+    let rows = document.lines().filter(|line| line.starts_with("| T")).count();
+    assert!(rows > 30, "{rows} rows");
+    let found = problems_of_threats(&document, |file| fs::read_to_string(root.join(file)).ok());
+    assert!(found.is_empty(), "deploy/THREATS.md:\n  {}", found.join("\n  "));
+}
+
+#[test]
+fn a_threat_without_a_test_that_runs_is_found() {
+    let source = |file: &str| match file {
+        "crates/a/src/lib.rs" => Some("#[test]\nfn it_holds() {}\n".to_owned()),
+        _ => None,
+    };
+    let judged = |rows: &str| problems_of_threats(rows, source);
+    let good = "| T1 | who | how | | `crates/a/src/lib.rs::it_holds` |";
+    assert_eq!(judged(good), Vec::<String>::new());
+    assert_eq!(judged("| T1 | who | how | | Not yet: nothing reads it. |"), Vec::<String>::new());
+    for (row, problem) in [
+        ("| T2 | who | how | | `crates/a/src/lib.rs::it_holds` |", "not where it belongs"),
+        ("| T1 | who | how | | `crates/a/src/lib.rs::it_folds` |", "has no test it_folds"),
+        ("| T1 | who | how | | `crates/b/src/lib.rs::it_holds` |", "there is no file"),
+        ("| T1 | who | how | | |", "names no test"),
+    ] {
+        let found = judged(row);
+        assert!(found.iter().any(|it| it.contains(problem)), "{row}: {found:?}");
+    }
+}
