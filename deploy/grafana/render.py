@@ -68,7 +68,7 @@ def draw_stat(axes, panel, prometheus):
     for step in defaults["thresholds"]["steps"]:
         if step["value"] is None or value >= step["value"]:
             color = step["color"]
-    text = shown(value, defaults["unit"])
+    text = shown(round(value, defaults.get("decimals", 6)), defaults["unit"])
     for mapping in defaults.get("mappings", []):
         text = mapping["options"].get(f"{value:g}", {}).get("text", text)
     axes.set_facecolor(COLORS.get(color, "#555555"))
@@ -115,7 +115,7 @@ def main():
         if panel["type"] == "row":
             figure.text(0.012, bottom + tall * 0.25, panel["title"], fontsize=11, weight="bold")
             continue
-        box = [left + 0.032, bottom + 0.014, width - 0.042, tall - 0.032]
+        box = [left + 0.038, bottom + 0.014, width - 0.048, tall - 0.032]
         if panel["type"] == "stat":
             box = [left + 0.012, bottom + 0.006, width - 0.018, tall - 0.024]
         axes = figure.add_axes(box)
