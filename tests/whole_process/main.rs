@@ -16,6 +16,7 @@ mod kill;
 mod ledger;
 mod memory;
 mod once;
+mod outage;
 mod replicas;
 mod scale;
 mod siem;
