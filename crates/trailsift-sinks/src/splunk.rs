@@ -2,8 +2,9 @@ use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
-use reqwest::{Method, StatusCode};
+use reqwest::{Method, RequestBuilder, StatusCode};
 use trailsift_core::{Batch, Entry, Limits, Sink, SinkError, WriteOutcome};
 
 use crate::blame::Blame;
@@ -161,7 +162,8 @@ impl SplunkSink {
         let token = HeaderText::Secret { prefix: "Splunk ".into(), source: settings.token.clone() };
         let headers = vec![(AUTHORIZATION.to_string(), token)];
         Ok(Self {
-            wire: Wire::new(&sink, &settings.connection, fixed, headers)?,
+            // A number is good at the indexer that gave it: polls must go where the request went.
+            wire: Wire::new(&sink, &settings.connection, fixed, headers)?.sticky(),
             name: sink,
             labels: Labels::new(&settings),
             gzip: settings.gzip,
@@ -172,15 +174,17 @@ impl SplunkSink {
         })
     }
 
+    /// A request with events, with what is known of secrets and cookies by now.
+    fn request(&self, body: Bytes) -> RequestBuilder {
+        let url = self.wire.below("/services/collector/event");
+        let request = self.wire.request(Method::POST, url).body(body);
+        if self.gzip { request.header(CONTENT_ENCODING, "gzip") } else { request }
+    }
+
     async fn send(&self, entries: &[Entry]) -> Result<Answer, SinkError> {
         let body = encoded(self.labels.body(entries), self.gzip).await?;
-        let url = self.wire.below("/services/collector/event");
-        let mut request = self.wire.request(Method::POST, url).body(body);
-        if self.gzip {
-            request = request.header(CONTENT_ENCODING, "gzip");
-        }
         let Some(acks) = &self.acks else {
-            let reply = self.wire.send(request, LONGEST_ANSWER).await?;
+            let reply = self.wire.send(self.request(body), LONGEST_ANSWER).await?;
             return Ok(match read(&reply) {
                 Said::Taken(_) => Answer::Taken,
                 said => refusal(&self.wire, &reply, said).await,
@@ -188,7 +192,8 @@ impl SplunkSink {
         };
         acks.ensure_enabled(&self.wire).await?;
         let channel = acks.channel();
-        let reply = self.wire.send(channel.mark(request), LONGEST_ANSWER).await?;
+        let request = channel.mark(self.request(body));
+        let reply = self.wire.send(request, LONGEST_ANSWER).await?;
         Ok(match read(&reply) {
             Said::Taken(Some(id)) => match acks.wait(&channel, id, &self.wire).await {
                 Awaited::Acknowledged => Answer::Taken,

@@ -17,10 +17,12 @@ use crate::{BuildError, SettingsError};
 
 mod address;
 mod certificates;
+mod cookies;
 mod headers;
 mod status;
 
 use address::{Endpoint, Resolver};
+use cookies::Cookies;
 pub use headers::HeaderText;
 pub(crate) use headers::validate as validate_headers;
 use status::retry_after;
@@ -132,6 +134,8 @@ pub(crate) struct Wire {
     texts: Vec<(String, HeaderText)>,
     /// Both, with the secrets as last read.
     headers: RwLock<HeaderMap>,
+    /// Where the service knows its callers by them.
+    cookies: Option<Cookies>,
 }
 
 impl fmt::Debug for Wire {
@@ -184,7 +188,14 @@ impl Wire {
             fixed,
             texts,
             headers: RwLock::new(headers),
+            cookies: None,
         })
+    }
+
+    /// The same, keeping cookies: behind a load balancer, all requests then go where the first went.
+    pub(crate) fn sticky(mut self) -> Self {
+        self.cookies = Some(Cookies::default());
+        self
     }
 
     /// The configured address.
@@ -203,7 +214,10 @@ impl Wire {
     /// A request with all configured headers.
     pub(crate) fn request(&self, method: Method, url: Url) -> RequestBuilder {
         // Replaced as a whole, so never half-written.
-        let headers = self.headers.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut headers = self.headers.read().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(cookies) = &self.cookies {
+            cookies.mark(&mut headers);
+        }
         self.client.request(method, url).headers(headers)
     }
 
@@ -217,6 +231,9 @@ impl Wire {
         reading: Reading,
     ) -> Result<Reply, SinkError> {
         let response = request.send().await.map_err(|error| self.unanswered(error))?;
+        if let Some(cookies) = &self.cookies {
+            cookies.note(response.headers());
+        }
         let status = response.status();
         let after = retry_after(response.headers().get(RETRY_AFTER), SystemTime::now());
         let media_type = response.headers().get(CONTENT_TYPE).and_then(|it| it.to_str().ok());

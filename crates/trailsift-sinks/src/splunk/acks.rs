@@ -12,7 +12,7 @@ use reqwest::{Method, RequestBuilder, StatusCode};
 use serde::Deserialize;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
-use trailsift_core::SinkError;
+use trailsift_core::{Disposition, SinkError};
 
 use super::LONGEST_ANSWER;
 use super::answer::DISABLED;
@@ -29,6 +29,8 @@ pub(super) struct Acks {
     /// Whether the token acknowledges at all, as far as is known.
     enabled: AtomicBool,
     current: Mutex<Arc<Channel>>,
+    /// Held by whoever asks that. When asking failed last, and how.
+    asking: tokio::sync::Mutex<Option<(Instant, Disposition, String)>>,
     /// A channel that no event is sent in: asking about a number may use it up.
     probe: Channel,
 }
@@ -93,6 +95,7 @@ impl Acks {
             poll,
             enabled: AtomicBool::new(false),
             current: Mutex::new(Arc::new(Channel::new())),
+            asking: tokio::sync::Mutex::default(),
             probe: Channel::new(),
         }
     }
@@ -115,12 +118,29 @@ impl Acks {
     }
 
     /// Makes sure that the token acknowledges before anything is sent that it would index without
-    /// ever acknowledging it. Asks once.
+    /// ever acknowledging it. Asks once for all who want to know, and so a load balancer has set its
+    /// cookie before the first event comes.
     pub(super) async fn ensure_enabled(&self, wire: &Wire) -> Result<(), SinkError> {
+        let began = Instant::now();
         if self.enabled.load(Ordering::Relaxed) {
             return Ok(());
         }
-        self.check(wire).await
+        let mut failed = self.asking.lock().await;
+        if self.enabled.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        // Nobody waits for one failure after the other.
+        if let Some((at, disposition, message)) = failed.as_ref()
+            && *at >= began
+        {
+            let (disposition, message) = (*disposition, message.clone());
+            return Err(SinkError { disposition, message, source: None });
+        }
+        let asked = self.check(wire).await;
+        if let Err(error) = &asked {
+            *failed = Some((Instant::now(), error.disposition, error.message.clone()));
+        }
+        asked
     }
 
     /// Asks whether the token acknowledges.

@@ -240,6 +240,21 @@ async fn a_number_that_comes_twice_acknowledges_nothing() {
 }
 
 #[tokio::test]
+async fn behind_a_balancer_with_sticky_sessions_polls_go_where_the_events_went() {
+    let indexer = Indexer::start().await;
+    indexer.state().balanced = Some(3);
+    let (_folder, settings) = settings(&indexer);
+    let sink = sink(settings);
+    let batches: Vec<_> = (0..20).map(|n| batch([n])).collect();
+    let answers = futures::future::join_all(batches.iter().map(|batch| sink.write(batch)));
+    for (batch, answer) in batches.iter().zip(answers.await) {
+        assert_eq!(acknowledged(batch, &answer).len(), 1, "{answer:?}");
+    }
+    assert_eq!(indexer.state().events.len(), 20);
+    assert_eq!(indexer.state().channels.len(), 1, "one channel at one indexer");
+}
+
+#[tokio::test]
 async fn a_refused_event_is_poison_and_its_neighbours_arrive() {
     for acknowledge in [true, false] {
         let indexer = Indexer::start().await;

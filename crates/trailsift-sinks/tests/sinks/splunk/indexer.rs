@@ -23,6 +23,9 @@ pub(super) struct State {
     pub(super) throttle_next: bool,
     /// So many numbers are given twice: two indexers behind one address.
     pub(super) indexers: u64,
+    /// So many indexers behind a balancer that knows its callers by a cookie, and else takes turns.
+    pub(super) balanced: Option<usize>,
+    turns: usize,
     pub(super) refused: Option<&'static str>,
     pub(super) largest_request: usize,
     /// What arrived: each event in its bytes.
@@ -56,6 +59,8 @@ impl Indexer {
             lose_next: false,
             throttle_next: false,
             indexers: 1,
+            balanced: None,
+            turns: 0,
             refused: None,
             largest_request: 1 << 20,
             events: Vec::new(),
@@ -83,6 +88,20 @@ fn says(status: u16, code: u16, text: &str) -> Answer {
 }
 
 fn answer(state: &mut State, request: &Received) -> Answer {
+    let Some(indexers) = state.balanced else { return indexer(state, request, "") };
+    let cookie = request.header("cookie").strip_prefix("AWSALB=");
+    state.turns += usize::from(cookie.is_none());
+    let turn = (state.turns % indexers).to_string();
+    let which = cookie.map_or(turn, str::to_owned);
+    let mut answer = indexer(state, request, &which);
+    if let Answer::Reply { headers, .. } = &mut answer {
+        headers.push(("set-cookie", format!("AWSALB={which}; Path=/")));
+    }
+    answer
+}
+
+/// The answer of one of the indexers, of which each counts by itself.
+fn indexer(state: &mut State, request: &Received, which: &str) -> Answer {
     let path = request.uri.path();
     if path == "/services/collector/health" {
         return match state.down {
@@ -102,8 +121,8 @@ fn answer(state: &mut State, request: &Received) -> Answer {
     }
     assert_eq!(request.method, "POST");
     match path {
-        "/services/collector/event" => events(state, request),
-        "/services/collector/ack" => acks(state, request),
+        "/services/collector/event" => events(state, request, which),
+        "/services/collector/ack" => acks(state, request, which),
         _ => {
             json(404, "{\"text\":\"The requested URL was not found on this server.\",\"code\":404}")
         }
@@ -129,7 +148,7 @@ struct Event<'e> {
     event: Option<&'e RawValue>,
 }
 
-fn events(state: &mut State, request: &Received) -> Answer {
+fn events(state: &mut State, request: &Received, indexer: &str) -> Answer {
     state.posts += 1;
     if std::mem::take(&mut state.throttle_next) || state.down {
         return says(503, 9, "Server is busy");
@@ -186,14 +205,14 @@ fn events(state: &mut State, request: &Received) -> Answer {
     if !state.acknowledges {
         return says(200, 0, "Success");
     }
-    let channel_state = state.channels.entry(channel.to_owned()).or_default();
+    let channel_state = state.channels.entry(format!("{indexer}{channel}")).or_default();
     let id = channel_state.next / state.indexers;
     channel_state.next += 1;
     channel_state.waiting.insert(id, state.polls_needed);
     json(200, format!("{{\"text\":\"Success\",\"code\":0,\"ackId\":{id}}}"))
 }
 
-fn acks(state: &mut State, request: &Received) -> Answer {
+fn acks(state: &mut State, request: &Received, indexer: &str) -> Answer {
     state.polls += 1;
     if !state.acknowledges {
         return says(400, 14, "ACK is disabled");
@@ -215,7 +234,7 @@ fn acks(state: &mut State, request: &Received) -> Answer {
     if state.down {
         return says(503, 9, "Server is busy");
     }
-    let known = state.channels.get_mut(channel);
+    let known = state.channels.get_mut(&format!("{indexer}{channel}"));
     let waiting = known.map(|channel| &mut channel.waiting);
     let answers = match waiting {
         None => asked.acks.iter().map(|id| (*id, false)).collect::<Vec<_>>(),
