@@ -320,9 +320,12 @@ impl World {
         let notified = sum("trailsift_objects_notified_total", &[]);
         let settled = sum("trailsift_objects_total", &[]);
         let in_flight = sum("trailsift_messages_in_flight", &[]);
+        let owed = sum("trailsift_deliveries_total", &[("outcome", "owed")]);
+        let delivered = sum("trailsift_deliveries_total", &[]) - owed;
         for (whole, parts, what) in [
             (records("seen"), judged, "records seen"),
             (notified, settled, "objects notified"),
+            (owed, delivered, "events owed"),
             (in_flight, 0.0, "messages in flight at the end"),
         ] {
             if (whole - parts).abs() > 0.5 {
