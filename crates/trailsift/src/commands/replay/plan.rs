@@ -42,12 +42,14 @@ pub(super) struct Plan {
     pub(super) refused: Vec<(String, String)>,
 }
 
+/// A record, by the sink that refused it and its place in the file.
+type Place<'l> = (Option<&'l str>, u64);
+
 /// The lines about one object.
 #[derive(Default)]
 struct Asked<'l> {
     whole: Vec<&'l Line>,
-    /// By sink and place.
-    records: BTreeMap<(Option<&'l str>, u64), Vec<&'l Line>>,
+    records: BTreeMap<Place<'l>, Vec<&'l Line>>,
 }
 
 /// Plans the replay of the chosen lines. Bodies may stand in any of `all`: of a large message only the
@@ -109,7 +111,7 @@ fn of_object(account: &str, object: &Object, asked: &Asked<'_>) -> Vec<Outgoing>
     let parts = records.chunks(RECORDS);
     // An object that is asked for as a whole only has no part of records at all.
     let parts: Vec<_> = if records.is_empty() { vec![&records[..]] } else { parts.collect() };
-    let message = |(number, part): (usize, &[(&(Option<&str>, u64), &Vec<&Line>)])| {
+    let message = |(number, part): (usize, &[(&Place<'_>, &Vec<&Line>)])| {
         let whole = if number == 0 { &asked.whole[..] } else { &[] };
         let of_records = part.iter().flat_map(|(_, lines)| lines.iter());
         let lines: Vec<&Line> = whole.iter().chain(of_records).copied().collect();
