@@ -1,6 +1,6 @@
 //! One write as many calls: services take few events at once, a batch has hundreds.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
 use aws_config::SdkConfig;
@@ -20,7 +20,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long after its start a write still begins calls: with a service that answers nothing, the rest
 /// of a batch is given back instead of tried call by call.
-const BEGIN_WITHIN: Duration = Duration::from_secs(15);
+pub(crate) const BEGIN_WITHIN: Duration = Duration::from_secs(15);
 /// The longest that one write takes.
 pub const LONGEST_WRITE: Duration = CALL_TIMEOUT.saturating_add(BEGIN_WITHIN);
 /// Calls of one write that are on their way at the same time.
@@ -77,12 +77,18 @@ pub(crate) enum Answer {
 pub(crate) struct Settled {
     entries: Vec<Option<SinkError>>,
     started: Instant,
+    longest_call: Duration,
 }
 
 impl Settled {
     pub(crate) fn undecided(entries: usize) -> Self {
         let entries = (0..entries).map(|_| Some(unmentioned())).collect();
-        Self { entries, started: Instant::now() }
+        Self { entries, started: Instant::now(), longest_call: CALL_TIMEOUT }
+    }
+
+    /// The same for calls that are several requests each and end by themselves within another time.
+    pub(crate) fn with_longest_call(self, longest_call: Duration) -> Self {
+        Self { longest_call, ..self }
     }
 
     /// What each entry becomes at the service, by its place; what cannot become anything is settled
@@ -136,15 +142,17 @@ impl Settled {
                 && self.started.elapsed() < BEGIN_WITHIN
                 && let Some(part) = parts.pop_front()
             {
-                let answer = tokio::time::timeout(CALL_TIMEOUT, call(part.clone()));
+                let answer = tokio::time::timeout(self.longest_call, call(part.clone()));
                 running.push(async move { (part, answer.await) });
             }
             let Some((part, answer)) = running.next().await else { break };
-            match answer.unwrap_or_else(|_| Answer::Failed(Verdict::Later(unanswered()))) {
+            let unanswered = |_| Answer::Failed(Verdict::Later(unanswered(self.longest_call)));
+            match answer.unwrap_or_else(unanswered) {
                 Answer::Of(results) => {
                     // Nothing is believed about entries that were not in the call.
+                    let sent: HashSet<usize> = part.into_iter().collect();
                     for (place, result) in results {
-                        if part.contains(&place) {
+                        if sent.contains(&place) {
                             self.settle(place, result);
                         }
                     }
@@ -186,8 +194,8 @@ impl Settled {
     }
 }
 
-fn unanswered() -> SinkError {
-    SinkError::retry(format!("the service gave no answer within {CALL_TIMEOUT:?}"))
+fn unanswered(within: Duration) -> SinkError {
+    SinkError::retry(format!("the service gave no answer within {within:?}"))
 }
 
 #[cfg(test)]

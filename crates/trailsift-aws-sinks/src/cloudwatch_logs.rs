@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 use aws_sdk_cloudwatchlogs::Client;
+use aws_sdk_cloudwatchlogs::operation::RequestId as _;
 use aws_sdk_cloudwatchlogs::types::{InputLogEvent, RejectedLogEventsInfo};
 use time::OffsetDateTime;
 use trailsift_aws::{Fault, Session};
@@ -85,7 +86,11 @@ impl CloudWatchLogsSink {
             answer = self.put_events(events).await;
         }
         match answer {
-            Ok(rejected) => {
+            Ok(Receipt::None) => Answer::Failed(Verdict::Later(SinkError::retry(format!(
+                "{DOING}: the answer is not that of the service, for it has no request ID: nothing \
+                 of it counts as written"
+            )))),
+            Ok(Receipt::Rejected(rejected)) => {
                 let sent: Vec<_> =
                     ready.iter().map(|(place, message)| (*place, message.timestamp)).collect();
                 let now = milliseconds(SystemTime::now().into());
@@ -98,13 +103,15 @@ impl CloudWatchLogsSink {
     async fn put_events(
         &self,
         events: Vec<InputLogEvent>,
-    ) -> Result<Option<RejectedLogEventsInfo>, Fault> {
+    ) -> Result<Receipt, Fault> {
         let request = self.client.put_log_events().set_log_events(Some(events));
         let request = request.log_group_name(&self.settings.log_group);
         let answer = request.log_stream_name(&self.settings.log_stream).send().await;
-        answer
-            .map(|answer| answer.rejected_log_events_info)
-            .map_err(|error| self.session.fault(&error))
+        let answer = answer.map_err(|error| self.session.fault(&error))?;
+        Ok(match answer.request_id().is_some_and(|id| !id.is_empty()) {
+            true => Receipt::Rejected(answer.rejected_log_events_info),
+            false => Receipt::None,
+        })
     }
 
     async fn make_stream(&self) -> Result<(), SinkError> {
@@ -126,6 +133,18 @@ impl CloudWatchLogsSink {
             _ => Err(later("cannot make the log stream", &fault)),
         }
     }
+}
+
+/// What a call that did not fail was answered.
+///
+/// No member of the answer is there for certain: whoever answers 200 with nothing in it, such as a
+/// gateway that is friendly to everybody, would be believed. So the service has to be known by its
+/// request ID, which is in a header of all of AWS's answers.
+enum Receipt {
+    /// It is none of the service's.
+    None,
+    /// The events are taken, but for these.
+    Rejected(Option<RejectedLogEventsInfo>),
 }
 
 /// What the answer says of the events of a call, each with its place and time, oldest first.

@@ -93,6 +93,8 @@ impl EventBridgeSink {
             return Err(SinkError::poison(Reason::SinkRejected, message));
         }
         let seconds = facts::event_time(entry).map(time::OffsetDateTime::unix_timestamp);
+        // A time before 1970 is nobody's: not worth having a call refused for it, neighbours and all.
+        let seconds = seconds.filter(|seconds| *seconds >= 0);
         Ok(Detail { text, time: seconds.map(DateTime::from_secs) })
     }
 

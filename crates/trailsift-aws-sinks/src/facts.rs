@@ -12,8 +12,11 @@ use trailsift_event::Event;
 const MOST: usize = 128;
 
 /// What identifies the event, wherever it is sent and however often: its `eventID`. A record without
-/// one, or with one that services do not take as an identifier, has the hash of where it stands: the
-/// same again whenever the same revision of its file is read.
+/// one, or with one that services do not take as an identifier, has the hash of where it stands and of
+/// what it says: the same again whenever the same revision of its file is read.
+///
+/// Where it stands is not enough: a quarantine has many lines about one place, or about none, and a
+/// FIFO queue would take the first of them for all.
 pub(crate) fn event_id(entry: &Entry) -> String {
     let named = Event::new(&entry.record).text("eventID");
     match named.filter(|id| is_identifier(id)) {
@@ -53,6 +56,7 @@ fn derived(entry: &Entry) -> String {
         source.key.as_bytes(),
         revision.as_bytes(),
         &entry.index.to_be_bytes(),
+        &entry.record,
     ])
 }
 
@@ -98,12 +102,14 @@ mod tests {
     }
 
     #[test]
-    fn without_a_usable_event_id_the_place_in_the_file_stands_for_it() {
+    fn without_a_usable_event_id_its_place_and_content_stand_for_it() {
         let place = event_id(&entry("{}"));
         assert_eq!(place.len(), 64);
         let long = format!(r#"{{"eventID":"{}"}}"#, "x".repeat(129));
         for odd in [r#"{"eventID":""}"#, r#"{"eventID":7}"#, r#"{"eventID":"a b"}"#, "[]", &long] {
-            assert_eq!(event_id(&entry(odd)), place, "{odd}");
+            let id = event_id(&entry(odd));
+            assert_eq!((id.len(), &id), (64, &event_id(&entry(odd))), "{odd}");
+            assert_ne!(id, place, "same place, other content: {odd}");
         }
         let mut other = entry("{}");
         other.index = 8;

@@ -50,8 +50,11 @@ pub(crate) fn body(entry: &Entry) -> Result<Cow<'_, str>, SinkError> {
     Ok(Cow::Owned(text.replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff")))
 }
 
-/// The event as text, as it is.
+/// The event as text, as it is. An empty one is refused here, since services refuse the whole call for it.
 pub(crate) fn text(entry: &Entry) -> Result<&str, SinkError> {
+    if entry.data.is_empty() {
+        return Err(SinkError::poison(Reason::SinkRejected, "the event has no bytes"));
+    }
     std::str::from_utf8(&entry.data).map_err(|_| {
         SinkError::poison(
             Reason::SinkRejected,
@@ -110,9 +113,11 @@ mod tests {
 
     #[test]
     fn what_is_no_text_is_rejected_and_never_mended() {
-        let error = body(&entry(b"{\"a\":\"\xff\"}")).expect_err("no UTF-8");
-        let rejected = Disposition::Poison { reason: Reason::SinkRejected };
-        assert_eq!(error.disposition, rejected);
+        for odd in [b"{\"a\":\"\xff\"}".as_slice(), b""] {
+            let error = body(&entry(odd)).expect_err("no text");
+            let rejected = Disposition::Poison { reason: Reason::SinkRejected };
+            assert_eq!(error.disposition, rejected);
+        }
     }
 
     #[test]

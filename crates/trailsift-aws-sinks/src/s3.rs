@@ -12,12 +12,12 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_types::timeout::TimeoutConfig;
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
+use tokio::time::{Instant, timeout, timeout_at};
 use trailsift_aws::Session;
 use trailsift_core::{Batch, Limits, Reason, Sink, SinkError, WriteOutcome};
 
-use crate::LONGEST_WRITE;
 use crate::answer::{Verdict, later};
-use crate::calls::{Answer, Settled, once};
+use crate::calls::{Answer, BEGIN_WITHIN, Settled, once};
 
 mod body;
 mod parquet;
@@ -111,6 +111,12 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(20);
 /// One object with all its parts; the longest batch has eight of the usual size. Less than what a message
 /// waits for after the longest linger, so that an upload that comes to no end is removed before it is given up.
 const OBJECT_TIMEOUT: Duration = Duration::from_secs(25);
+/// The removal of what was sent of an object.
+const ABORT_TIMEOUT: Duration = Duration::from_secs(5);
+/// What encoding the longest batch takes at worst: a slow core compresses some mebibytes a second.
+const ENCODING: Duration = Duration::from_secs(30);
+/// One object, its removal included. Whole ones are one request of at most [`CALL_TIMEOUT`].
+const LONGEST_OBJECT: Duration = OBJECT_TIMEOUT.saturating_add(ABORT_TIMEOUT);
 /// Objects of one write that are on their way at the same time.
 const OBJECTS_AT_ONCE: usize = 4;
 /// Parts of one object that are on their way at the same time.
@@ -143,7 +149,7 @@ impl fmt::Debug for S3Sink {
 impl S3Sink {
     /// The longest that one write takes.
     pub const LONGEST_WRITE: Duration =
-        LONGEST_WRITE.saturating_add(OBJECT_TIMEOUT).saturating_add(CALL_TIMEOUT);
+        ENCODING.saturating_add(BEGIN_WITHIN).saturating_add(LONGEST_OBJECT);
 
     /// Makes no call.
     pub fn new(name: impl Into<String>, session: &Session, settings: S3SinkSettings) -> Self {
@@ -199,8 +205,20 @@ impl S3Sink {
             .set_server_side_encryption(self.encryption())
             .set_ssekms_key_id(settings.kms_key_id.clone())
             .body(ByteStream::from(object.bytes.clone()));
-        put.send().await.map_err(|error| self.failed("cannot write to", &error))?;
-        Ok(())
+        let answer = put.send().await.map_err(|error| self.failed("cannot write to", &error))?;
+        self.receipt(answer.e_tag()).map(drop)
+    }
+
+    /// The entity tag without which nothing counts as written: S3 names what it stored, a gateway in
+    /// between that is friendly to everybody does not.
+    fn receipt<'a>(&self, tag: Option<&'a str>) -> Result<&'a str, SinkError> {
+        tag.filter(|tag| !tag.is_empty()).ok_or_else(|| {
+            SinkError::retry(format!(
+                "the answer for the bucket {} is not that of S3, for it has no ETag: nothing of it \
+                 counts as written",
+                self.settings.bucket
+            ))
+        })
     }
 
     fn part_bytes(&self) -> usize {
@@ -214,6 +232,19 @@ impl S3Sink {
     /// A large object. What was sent of it is removed if it does not come to an end; only if this
     /// future is dropped, or the removal fails, parts stay until a lifecycle rule of the bucket removes them.
     async fn put_in_parts(&self, object: &Object) -> Result<(), SinkError> {
+        let late = |_| SinkError::retry("S3 did not take all parts of an object in time");
+        let deadline = Instant::now() + OBJECT_TIMEOUT;
+        let upload = timeout_at(deadline, self.begin(object)).await.map_err(late)??;
+        let sent = timeout_at(deadline, self.send_parts(object, &upload)).await;
+        let sent = sent.unwrap_or_else(|elapsed| Err(late(elapsed)));
+        if sent.is_err() {
+            self.abort(object, &upload).await;
+        }
+        sent
+    }
+
+    /// The ID of a new upload.
+    async fn begin(&self, object: &Object) -> Result<String, SinkError> {
         let settings = &self.settings;
         let create = self
             .client
@@ -229,14 +260,7 @@ impl S3Sink {
         let created =
             created.map_err(|error| self.failed("cannot begin a multipart upload to", &error))?;
         let nameless = || SinkError::retry("S3 began a multipart upload and did not name it");
-        let upload = created.upload_id().ok_or_else(nameless)?;
-        let late = || SinkError::retry("S3 did not take all parts of an object in time");
-        let sent = tokio::time::timeout(OBJECT_TIMEOUT, self.send_parts(object, upload)).await;
-        let sent = sent.unwrap_or_else(|_| Err(late()));
-        if sent.is_err() {
-            self.abort(object, upload).await;
-        }
-        sent
+        created.upload_id.ok_or_else(nameless)
     }
 
     async fn send_parts(&self, object: &Object, upload: &str) -> Result<(), SinkError> {
@@ -256,8 +280,9 @@ impl S3Sink {
             .upload_id(upload)
             .multipart_upload(CompletedMultipartUpload::builder().set_parts(Some(parts)).build());
         let completed = complete.send().await;
-        completed.map_err(|error| self.failed("cannot end a multipart upload to", &error))?;
-        Ok(())
+        let completed =
+            completed.map_err(|error| self.failed("cannot end a multipart upload to", &error))?;
+        self.receipt(completed.e_tag()).map(drop)
     }
 
     async fn send_part(
@@ -279,6 +304,7 @@ impl S3Sink {
             .body(ByteStream::from(bytes));
         let sent = part.send().await;
         let sent = sent.map_err(|error| self.failed("cannot send a part to", &error))?;
+        self.receipt(sent.e_tag())?;
         Ok(CompletedPart::builder()
             .part_number(number)
             .set_e_tag(sent.e_tag)
@@ -294,20 +320,26 @@ impl S3Sink {
             .set_expected_bucket_owner(self.settings.owner.clone())
             .key(&object.key)
             .upload_id(upload);
-        if let Err(error) = abort.send().await {
-            let fault = self.session.fault(&error);
-            // It came to an end after all, and only its answer was lost.
-            if fault.code != "NoSuchUpload" {
-                tracing::warn!(
-                    sink = self.name,
-                    s3.bucket = self.settings.bucket,
-                    s3.key = object.key,
-                    error = fault.text,
-                    "the parts of an unfinished upload stay in the bucket: a lifecycle rule \
-                     (AbortIncompleteMultipartUpload) removes them"
-                );
+        let error = match timeout(ABORT_TIMEOUT, abort.send()).await {
+            Ok(Ok(_)) => return,
+            Ok(Err(error)) => {
+                let fault = self.session.fault(&error);
+                // It came to an end after all, and only its answer was lost.
+                if fault.code == "NoSuchUpload" {
+                    return;
+                }
+                fault.text
             }
-        }
+            Err(_) => format!("S3 gave no answer within {ABORT_TIMEOUT:?}"),
+        };
+        tracing::warn!(
+            sink = self.name,
+            s3.bucket = self.settings.bucket,
+            s3.key = object.key,
+            error,
+            "the parts of an unfinished upload stay in the bucket: a lifecycle rule \
+             (AbortIncompleteMultipartUpload) removes them"
+        );
     }
 }
 
@@ -338,7 +370,8 @@ impl Sink for S3Sink {
         let Objects { objects, no_text } = encoded
             .map_err(|error| SinkError::retry("encoding the batch ended early").because(error))?
             .map_err(|error| SinkError::retry("the batch cannot be encoded").because(error))?;
-        let mut settled = Settled::undecided(batch.entries.len());
+        let mut settled =
+            Settled::undecided(batch.entries.len()).with_longest_call(LONGEST_OBJECT);
         for index in no_text {
             let no_text = "the event is not UTF-8, which a text in Parquet must be";
             settled.settle(index, Err(SinkError::poison(Reason::SinkRejected, no_text)));

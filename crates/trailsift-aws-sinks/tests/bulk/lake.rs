@@ -7,15 +7,14 @@ use std::process::Command;
 use serde_json::{Value, json};
 use trailsift_aws_sinks::{LineCompression, ParquetCompression, S3Body, S3Sink, S3SinkSettings};
 use trailsift_core::Batch;
-use trailsift_testkit::ProxyAnswer;
 use trailsift_testkit::conformance::batch;
 
-use crate::s3::settings;
+use crate::s3::{settings, stored};
 use crate::support::{answering, session, write};
 
 /// Writes the batch through the sink and puts its objects into a folder, as a lake has them.
 async fn lake(folder: &Path, body: S3Body, events: &Batch) {
-    let server = answering(ProxyAnswer::new(200, "")).await;
+    let server = answering(stored()).await;
     let prefix = "account={account}/region={region}/date={yyyy}-{MM}-{dd}/hour={HH}/";
     let prefix = prefix.parse().expect("a template");
     let settings = S3SinkSettings { prefix, body, ..settings("lake") };

@@ -31,6 +31,11 @@ async fn sink(server: &FaultProxy) -> S3Sink {
     sink_at(server, settings("lake")).await
 }
 
+/// S3's answer to a whole object.
+pub(crate) fn stored() -> ProxyAnswer {
+    ProxyAnswer::new(200, "").header("etag", "\"0cc175b9c0f1b6a831c399e269772661\"")
+}
+
 fn s3_error(status: u16, code: &str, message: &str) -> ProxyAnswer {
     let body = format!(
         "<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>{message}</Message></Error>"
@@ -40,7 +45,7 @@ fn s3_error(status: u16, code: &str, message: &str) -> ProxyAnswer {
 
 #[tokio::test]
 async fn an_object_is_written_in_one_call_that_names_owner_key_and_checksum() {
-    let server = answering(ProxyAnswer::new(200, "")).await;
+    let server = answering(stored()).await;
     let settings = S3SinkSettings {
         owner: Some("111122223333".into()),
         kms_key_id: Some("alias/lake".into()),
@@ -77,7 +82,7 @@ async fn an_object_is_written_in_one_call_that_names_owner_key_and_checksum() {
 async fn of_several_partitions_those_that_were_written_are_acknowledged() {
     let server = FaultProxy::alone(|request| match request.target.contains("eu-west-1") {
         true => s3_error(503, "SlowDown", "Please reduce your request rate."),
-        false => ProxyAnswer::new(200, ""),
+        false => stored(),
     })
     .await;
     let regions = ["us-east-1", "eu-west-1", "us-east-1", "ap-south-1", "eu-west-1"];
@@ -127,6 +132,35 @@ async fn no_answer_of_s3_condemns_an_event() {
     let server = FaultProxy::start("http://127.0.0.1:1").await;
     server.plan(|_| Plan::Cut);
     assert_eq!(write(&sink(&server).await, &some(2)).await, "??");
+}
+
+#[tokio::test]
+async fn an_answer_that_names_nothing_stored_is_no_receipt() {
+    for friendly in ["", "<html>", "OK"] {
+        let answer = ProxyAnswer::new(200, friendly).header("content-type", "text/html");
+        let server = answering(answer).await;
+        let found = error(&sink(&server).await, &some(2)).await;
+        assert!(found.message.contains("is not that of S3"), "{found}");
+        assert_eq!(found.disposition, Disposition::RETRY, "{found}");
+    }
+    // The same for a part, and for the object that parts are put together to.
+    type Asked = fn(&ProxyRequest) -> bool;
+    let asked: [Asked; 2] = [
+        |request| request.target.contains("partNumber=2"),
+        |request| request.method == "POST" && request.target.contains("uploadId="),
+    ];
+    for asked in asked {
+        let friendly = ["", "<CompleteMultipartUploadResult></CompleteMultipartUploadResult>"];
+        for body in friendly {
+            let answer = move |request: &ProxyRequest| {
+                asked(request).then(|| ProxyAnswer::new(200, body))
+            };
+            let (server, parts) = bucket_of_parts(answer).await;
+            let sink = sink_at(&server, in_parts()).await;
+            assert_eq!(write(&sink, &large()).await, "?????????");
+            assert_eq!(parts.lock().unwrap().aborted, ["up-1"]);
+        }
+    }
 }
 
 /// A bucket that takes uploads in parts, and goes wrong where it is told to.

@@ -18,6 +18,11 @@ async fn answering(answer: ProxyAnswer) -> FaultProxy {
     FaultProxy::alone(move |_| answer.clone()).await
 }
 
+/// What every answer of AWS bears.
+fn by_aws(answer: ProxyAnswer) -> ProxyAnswer {
+    answer.header("x-amzn-requestid", "1f6f2a3b")
+}
+
 fn sns_answer(successful: &str, failed: &str) -> ProxyAnswer {
     let body = format!(
         "<PublishBatchResponse xmlns=\"http://sns.amazonaws.com/doc/2010-03-31/\">\
@@ -95,7 +100,7 @@ async fn of_a_batch_at_cloudwatch_logs_what_the_answer_rejects_is_rejected_by_ti
     let answer = json!({"nextSequenceToken": "t", "rejectedLogEventsInfo": {
         "tooOldLogEventEndIndex": 1, "tooNewLogEventStartIndex": 3,
     }});
-    let server = answering(ProxyAnswer::new(200, answer.to_string())).await;
+    let server = answering(by_aws(ProxyAnswer::new(200, answer.to_string()))).await;
     let sink = logs(&session(server.url()).await, "group");
     // Sent by time: the third comes first, the first comes last.
     let texts = ["04", "02", "01", "03"].map(|hour| {
@@ -139,6 +144,8 @@ fn troubles() -> Vec<(&'static str, ProxyAnswer, ProxyAnswer)> {
         bare("not allowed", 405),
         bare("a redirect", 301),
         ("no answer of AWS", ProxyAnswer::new(200, "<html>"), ProxyAnswer::new(200, "{}")),
+        ("no answer of AWS", ProxyAnswer::new(200, "{}"), ProxyAnswer::new(200, "<html>")),
+        ("no answer of AWS", ProxyAnswer::new(200, ""), ProxyAnswer::new(200, "")),
     ]
 }
 
@@ -262,7 +269,7 @@ fn took(wire: Wire, entries: &[(String, String)]) -> ProxyAnswer {
             let taken: Vec<_> = kept.iter().map(|_| json!({"EventId": "e"})).collect();
             ProxyAnswer::new(200, json!({"FailedEntryCount": 0, "Entries": taken}).to_string())
         }
-        Wire::Logs => ProxyAnswer::new(200, "{}"),
+        Wire::Logs => by_aws(ProxyAnswer::new(200, "{}")),
     }
 }
 
@@ -283,7 +290,7 @@ async fn a_missing_log_stream_is_made_and_a_missing_group_is_waited_for() {
             seen.fetch_add(1, Ordering::Relaxed);
             ProxyAnswer::aws_json_error(400, "ResourceAlreadyExistsException", "it exists")
         }
-        _ => ProxyAnswer::new(200, "{}"),
+        _ => by_aws(ProxyAnswer::new(200, "{}")),
     })
     .await;
     let sink = logs(&session(server.url()).await, "group");

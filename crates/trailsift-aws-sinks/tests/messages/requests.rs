@@ -63,6 +63,32 @@ async fn a_fifo_queue_knows_events_by_their_ids_and_keeps_accounts_in_order() {
     assert!(!sent.contains("Group") && !sent.contains("Deduplication"), "{sent}");
 }
 
+/// What is parked of messages that name no object is all at the same place: none. A FIFO queue takes
+/// what has one ID once, and throws the others away.
+#[tokio::test]
+async fn lines_of_a_quarantine_about_one_place_are_different_messages_of_a_fifo_queue() {
+    let server = server().await;
+    let sink = sqs(&session(server.url()).await, &format!("{QUEUE_URL}.fifo"));
+    let mut lines = batch(["1", "2"].map(|message| {
+        format!("{{\"reason\":\"bad_notification\",\"message_id\":\"{message}\"}}")
+    }));
+    let mut nowhere = (*lines.entries[0].source).clone();
+    (nowhere.bucket, nowhere.key) = Default::default();
+    let nowhere = Arc::new(nowhere);
+    for line in &mut lines.entries {
+        (line.source, line.index) = (Arc::clone(&nowhere), 0);
+    }
+    write(&*sink, &lines).await;
+    write(&*sink, &lines).await;
+    let ids = server.requests().into_iter().map(|request| {
+        let entries = body(&request)["Entries"].clone();
+        [0, 1].map(|place| entries[place]["MessageDeduplicationId"].to_string())
+    });
+    let ids: Vec<_> = ids.collect();
+    assert_ne!(ids[0][0], ids[0][1]);
+    assert_eq!(ids[0], ids[1], "the same lines again");
+}
+
 #[tokio::test]
 async fn an_account_in_a_fifo_queue_is_sent_in_order_call_by_call() {
     let server = FaultProxy::alone(|request: &ProxyRequest| {
@@ -92,7 +118,8 @@ async fn an_entry_on_the_bus_has_the_events_own_time_and_bytes() {
         EventBridgeSettings::CALL_BYTES,
     );
     let text = "{\"eventTime\":\"2026-11-16T01:02:03Z\",  \"n\":1.50}";
-    assert_eq!(write(&*sink, &batch([text, "{}", "[1]"])).await, "??x");
+    let ancient = "{\"eventTime\":\"0000-01-01T00:00:00Z\"}";
+    assert_eq!(write(&*sink, &batch([text, "{}", "[1]", ancient])).await, "??x?");
     let sent = body(&server.requests()[0]);
     let entry = &sent["Entries"][0];
     assert_eq!(entry["Detail"], text);
@@ -103,7 +130,8 @@ async fn an_entry_on_the_bus_has_the_events_own_time_and_bytes() {
     assert!(entry.get("Resources").is_none());
     // Without a time EventBridge takes its own.
     assert!(sent["Entries"][1].get("Time").is_none());
-    assert_eq!(sent["Entries"].as_array().map(Vec::len), Some(2));
+    assert_eq!(sent["Entries"].as_array().map(Vec::len), Some(3));
+    assert!(sent["Entries"][2].get("Time").is_none());
 }
 
 #[tokio::test]
