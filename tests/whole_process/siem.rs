@@ -37,6 +37,9 @@ async fn answer(
 ) -> Response {
     let mut taken = shared.lock().expect("not poisoned");
     let text = |name: &str| headers.get(name).map_or("", |it| it.to_str().expect("text"));
+    match uri.path() {
+        "/services/collector/event" => {
+            assert_eq!(text("authorization"), "Splunk very-secret-token");
             taken.events += 1;
             if taken.events == 1 {
                 let busy = json!({"text": "Server is busy", "code": 9}).to_string();
