@@ -100,10 +100,7 @@ impl CloudWatchLogsSink {
         }
     }
 
-    async fn put_events(
-        &self,
-        events: Vec<InputLogEvent>,
-    ) -> Result<Receipt, Fault> {
+    async fn put_events(&self, events: Vec<InputLogEvent>) -> Result<Receipt, Fault> {
         let request = self.client.put_log_events().set_log_events(Some(events));
         let request = request.log_group_name(&self.settings.log_group);
         let answer = request.log_stream_name(&self.settings.log_stream).send().await;

@@ -96,8 +96,8 @@ impl Sink for FirehoseSink {
     }
 
     fn limits(&self) -> Limits {
-        // Less the line break.
-        Limits { entry_bytes: RECORD_BYTES - 1, ..Limits::NONE }
+        // Less the line break. Each call on its way is in memory in two forms, so only some of them are.
+        Limits { bytes: 4 * MOST_BYTES, entry_bytes: RECORD_BYTES - 1, ..Limits::NONE }
     }
 
     async fn check(&self) -> Result<(), SinkError> {

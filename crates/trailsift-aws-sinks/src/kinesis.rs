@@ -149,7 +149,8 @@ impl Sink for KinesisSink {
 
     fn limits(&self) -> Limits {
         let entry_bytes = self.settings.record_bytes.saturating_sub(KEY_BYTES);
-        Limits { entry_bytes, ..Limits::NONE }
+        // Each call on its way is in memory in two forms, so only some of them are.
+        Limits { bytes: 4 * MOST_BYTES, entry_bytes, ..Limits::NONE }
     }
 
     async fn check(&self) -> Result<(), SinkError> {

@@ -370,8 +370,7 @@ impl Sink for S3Sink {
         let Objects { objects, no_text } = encoded
             .map_err(|error| SinkError::retry("encoding the batch ended early").because(error))?
             .map_err(|error| SinkError::retry("the batch cannot be encoded").because(error))?;
-        let mut settled =
-            Settled::undecided(batch.entries.len()).with_longest_call(LONGEST_OBJECT);
+        let mut settled = Settled::undecided(batch.entries.len()).with_longest_call(LONGEST_OBJECT);
         for index in no_text {
             let no_text = "the event is not UTF-8, which a text in Parquet must be";
             settled.settle(index, Err(SinkError::poison(Reason::SinkRejected, no_text)));

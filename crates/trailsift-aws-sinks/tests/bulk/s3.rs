@@ -4,13 +4,18 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use aws_smithy_runtime_api::client::http::{
+    HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
 use trailsift_aws_sinks::{LineCompression, S3Body, S3Sink, S3SinkSettings};
 use trailsift_core::{Batch, Disposition, Sink};
 use trailsift_testkit::conformance::batch;
 use trailsift_testkit::{FaultProxy, Plan, ProxyAnswer, ProxyRequest};
 
-use crate::support::{answering, error, records, session, some, write};
+use crate::support::{answering, error, records, session, session_with, some, write};
 
 pub(crate) fn settings(bucket: &str) -> S3SinkSettings {
     S3SinkSettings {
@@ -152,9 +157,8 @@ async fn an_answer_that_names_nothing_stored_is_no_receipt() {
     for asked in asked {
         let friendly = ["", "<CompleteMultipartUploadResult></CompleteMultipartUploadResult>"];
         for body in friendly {
-            let answer = move |request: &ProxyRequest| {
-                asked(request).then(|| ProxyAnswer::new(200, body))
-            };
+            let answer =
+                move |request: &ProxyRequest| asked(request).then(|| ProxyAnswer::new(200, body));
             let (server, parts) = bucket_of_parts(answer).await;
             let sink = sink_at(&server, in_parts()).await;
             assert_eq!(write(&sink, &large()).await, "?????????");
@@ -319,4 +323,39 @@ async fn an_upload_that_does_not_come_to_its_end_acknowledges_nothing_and_is_rem
     let found = error(&sink_at(&server, in_parts()).await, &large()).await;
     assert!(found.message.starts_with("cannot begin a multipart upload"), "{found}");
     assert!(parts.lock().unwrap().aborted.is_empty(), "there is nothing to remove");
+}
+
+/// S3 that begins uploads, answers no part, and remembers what it was asked.
+#[derive(Clone, Debug, Default)]
+struct Stalls(Arc<Mutex<Vec<String>>>);
+
+impl HttpConnector for Stalls {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let asked = format!("{} {}", request.method(), request.uri());
+        self.0.lock().expect("no panic while it is held").push(asked.clone());
+        HttpConnectorFuture::new(async move {
+            if asked.contains("partNumber") {
+                std::future::pending::<()>().await;
+            }
+            let body = "<InitiateMultipartUploadResult><UploadId>up-1</UploadId>\
+                        </InitiateMultipartUploadResult>";
+            let status = 200.try_into().expect("a status");
+            Ok(HttpResponse::new(status, SdkBody::from(body)))
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upload_that_stalls_is_removed_and_the_write_ends_in_its_time() {
+    let stalls = Stalls::default();
+    let connector = SharedHttpConnector::new(stalls.clone());
+    let client = http_client_fn(move |_, _| connector.clone());
+    let session = session_with("http://localhost:1", Some(client)).await;
+    let sink = S3Sink::new("lake", &session, in_parts());
+    let started = tokio::time::Instant::now();
+    assert_eq!(write(&sink, &large()).await, "?????????");
+    assert!(started.elapsed() < S3Sink::LONGEST_WRITE, "{:?}", started.elapsed());
+    let asked = stalls.0.lock().unwrap();
+    let removed = asked.iter().filter(|it| it.starts_with("DELETE") && it.contains("up-1"));
+    assert_eq!(removed.count(), 1, "{asked:?}");
 }

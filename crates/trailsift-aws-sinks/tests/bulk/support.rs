@@ -6,6 +6,7 @@ use std::time::Duration;
 use aws_config::{BehaviorVersion, Region};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use prometheus::Registry;
 use trailsift_aws::{Connector, Session, SessionSettings};
 use trailsift_core::{Batch, Disposition, Sink, SinkError, WriteOutcome};
@@ -17,6 +18,11 @@ use trailsift_testkit::{FaultProxy, Plan, ProxyAnswer, ProxyRequest};
 
 /// A session whose every call goes to this endpoint.
 pub(crate) async fn session(endpoint: &str) -> Session {
+    session_with(endpoint, None).await
+}
+
+/// The same over another client.
+pub(crate) async fn session_with(endpoint: &str, client: Option<SharedHttpClient>) -> Session {
     let credentials = Credentials::new("test", "test", None, None, "test");
     let base = aws_config::defaults(BehaviorVersion::latest())
         .credentials_provider(SharedCredentialsProvider::new(credentials))
@@ -29,7 +35,9 @@ pub(crate) async fn session(endpoint: &str) -> Session {
         external_id: None,
         endpoint_url: Some(endpoint.to_owned()),
     };
-    Connector::over(base).session(&settings).await
+    let mut base = base.into_builder();
+    base.set_http_client(client);
+    Connector::over(base.build()).session(&settings).await
 }
 
 /// As the conformance suite wants it.
