@@ -56,23 +56,20 @@ pub(super) fn replay(args: &ReplayArgs, global: &GlobalArgs) -> anyhow::Result<E
     let journal = args.journal.clone().unwrap_or_else(|| source::journal(&config));
     let journal = if args.dry_run { Journal::look(&journal) } else { Journal::open(&journal) }?;
     let found = source::read(&paths);
-    found.failures.iter().for_each(|failure| complain(failure));
+    found.unfinished.iter().chain(&found.failures).for_each(|what| complain(what));
 
     let matching: Vec<&Line> =
         found.lines.iter().filter(|line| args.matches(line, &accounts)).collect();
     let is_due = |line: &&Line| args.again || !journal.has(&line.digest);
     let due: Vec<&Line> = matching.iter().copied().filter(is_due).collect();
-    let mut plan = plan::plan(&due, &found.lines, args.latest);
-    let known = |account: &str| config.accounts.iter().any(|known| known.name == account);
-    let (messages, strangers): (Vec<_>, Vec<_>) =
-        plan.messages.into_iter().partition(|message| known(&message.account));
-    for stranger in strangers {
-        let places = due.iter().filter(|line| stranger.lines.contains(&line.digest));
-        plan.refused.extend(places.map(|line| {
-            let why = format!("the configuration has no account {}", stranger.account);
-            (line.place.clone(), why)
-        }));
-    }
+    let is_known = |line: &&Line| config.accounts.iter().any(|known| known.name == line.account);
+    let (ours, strangers): (Vec<&Line>, Vec<&Line>) = due.iter().copied().partition(is_known);
+    let mut plan = plan::plan(&ours, &found.lines, args.latest);
+    plan.refused.extend(strangers.iter().map(|line| {
+        let why = format!("the configuration has no account {}", line.account);
+        (line.place.clone(), why)
+    }));
+    let messages = plan.messages;
     for (place, why) in &plan.refused {
         complain(&format!("{place}: cannot be replayed: {why}"));
     }

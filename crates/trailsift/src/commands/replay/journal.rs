@@ -21,7 +21,7 @@ impl Journal {
     /// crash is none.
     ///
     /// # Errors
-    /// If it cannot be read and written, or another replay holds it.
+    /// If it cannot be read and written, is some other file, or another replay holds it.
     pub(super) fn open(path: &Path) -> anyhow::Result<Self> {
         let shown = path.display();
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
@@ -50,12 +50,17 @@ impl Journal {
         file.read_to_end(&mut text)
             .with_context(|| format!("the journal {shown} cannot be read"))?;
         let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        let known = digests(&text[..whole]);
+        let is_torn_only = whole == 0 && text.starts_with(b"{\"");
+        if known.is_empty() && !text.is_empty() && !is_torn_only {
+            anyhow::bail!("{shown} is no journal of replays: name another file with --journal");
+        }
         if whole < text.len() {
             file.set_len(whole as u64)
                 .with_context(|| format!("cannot mend the journal {shown}"))?;
         }
         file.seek(SeekFrom::End(0)).with_context(|| format!("cannot read the journal {shown}"))?;
-        Ok(Self { path: path.to_owned(), file: Some(file), known: digests(&text[..whole]) })
+        Ok(Self { path: path.to_owned(), file: Some(file), known })
     }
 
     /// Only reads it; one that is missing is empty. For a dry run, which changes nothing.
@@ -133,6 +138,20 @@ mod tests {
         drop(journal);
         let journal = Journal::look(&path).expect("read");
         assert!(journal.has("bb") && journal.has("dd"));
+    }
+
+    #[test]
+    fn a_file_that_is_something_else_stays_as_it_is() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("quarantine.jsonl");
+        for other in ["{\"reason\":\"gzip_crc\"}\n{\"rea", "[service]\nlisten", "[service]"] {
+            std::fs::write(&path, other).expect("written");
+            let error = Journal::open(&path).expect_err("no journal").to_string();
+            assert!(error.contains("is no journal"), "{error}");
+            assert_eq!(std::fs::read_to_string(&path).expect("there"), other);
+        }
+        std::fs::write(&path, br#"{"line":"aa","#).expect("written");
+        assert!(!Journal::open(&path).expect("a torn journal").has("aa"));
     }
 
     #[test]

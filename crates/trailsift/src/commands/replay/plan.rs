@@ -11,6 +11,9 @@ use super::line::{About, Line, Object, Record, hex};
 /// How many records one message asks for at most: some 100 KiB, which every queue takes.
 const RECORDS: usize = 10_000;
 
+/// The most that SQS takes in one message.
+const MESSAGE_BYTES: usize = 1 << 20;
+
 /// A message to send, and the lines that it is sent for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Outgoing {
@@ -102,7 +105,39 @@ pub(super) fn plan(chosen: &[&Line], all: &[Line], latest: bool) -> Plan {
     for ((account, object), asked) in objects {
         plan.messages.extend(of_object(account, &object, &asked));
     }
+    refuse_what_no_queue_takes(&mut plan, chosen);
     plan
+}
+
+/// Takes out what SQS never takes: it may refuse the messages beside such a one too, at every replay.
+fn refuse_what_no_queue_takes(plan: &mut Plan, chosen: &[&Line]) {
+    let (refused, good): (Vec<_>, Vec<_>) =
+        plan.messages.drain(..).partition(|message| unfit(&message.body).is_some());
+    plan.messages = good;
+    let why: HashMap<&str, &str> = refused
+        .iter()
+        .filter_map(|message| Some((&message.lines, unfit(&message.body)?)))
+        .flat_map(|(lines, why)| lines.iter().map(move |line| (line.as_str(), why)))
+        .collect();
+    let places = chosen.iter().filter_map(|line| {
+        Some((line.place.clone(), (*why.get(line.digest.as_str())?).to_owned()))
+    });
+    plan.refused.extend(places);
+}
+
+/// Why SQS would refuse a message with this body: the limits of its `SendMessage`.
+fn unfit(body: &str) -> Option<&'static str> {
+    let legal = |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{FFFD}' | '\u{10000}'..);
+    match body {
+        "" => Some("its message is empty, and no queue takes that"),
+        _ if body.len() > MESSAGE_BYTES => {
+            Some("its message is above 1 MiB, and no queue takes that")
+        }
+        _ if !body.chars().all(legal) => {
+            Some("its message holds a character that no queue takes: it never came from one")
+        }
+        _ => None,
+    }
 }
 
 /// Usually one message. More only where so many records are asked for that they would not fit.
@@ -241,7 +276,7 @@ mod tests {
     fn what_cannot_be_read_is_sent_again_as_it_was_received_and_once() {
         let nothing = json!({ "bucket": null, "key": null, "reason": "bad_notification" });
         let mut with_body = nothing.clone();
-        with_body["body"] = "not a notification \u{1b}[31m".into();
+        with_body["body"] = "not a notification \u{202e}[31m".into();
         let lines = [
             line(1, with_body),
             line(2, nothing.clone()),
@@ -253,12 +288,35 @@ mod tests {
         ];
         let plan = planned(&lines);
         assert_eq!(plan.messages.len(), 1);
-        assert_eq!(plan.messages[0].body, "not a notification \u{1b}[31m");
+        assert_eq!(plan.messages[0].body, "not a notification \u{202e}[31m");
         assert_eq!(plan.messages[0].lines.len(), 2);
         let [(place, why)] = &plan.refused[..] else { panic!("one line") };
         assert!(place == "f:3" && why.contains("message m2"), "{place}: {why}");
         // The line with the body need not be chosen itself.
         assert_eq!(super::plan(&[&lines[1]], &lines, false).messages.len(), 1);
+    }
+
+    #[test]
+    fn what_no_queue_takes_is_refused_and_its_neighbours_are_sent() {
+        let of_message = |number: usize, body: &str| {
+            let id = format!("m{number}");
+            line(number, json!({ "bucket": null, "key": null, "message_id": id, "body": body }))
+        };
+        let lines = [
+            of_message(1, ""),
+            of_message(2, &"x".repeat(MESSAGE_BYTES + 1)),
+            of_message(3, "a\u{0}b"),
+            of_message(4, "a\u{FFFE}b"),
+            of_message(5, "a\t\r\n\u{FFFD}\u{10FFFF}\u{FDD0}"),
+            line(6, json!({ "key": "a\u{FFFE}\u{FFFF}\u{1}b" })),
+        ];
+        let plan = planned(&lines);
+        let places: Vec<_> = plan.refused.iter().map(|(place, _)| place.as_str()).collect();
+        assert_eq!(places, ["f:1", "f:2", "f:3", "f:4"]);
+        assert!(plan.refused[0].1.contains("empty") && plan.refused[1].1.contains("1 MiB"));
+        assert!(plan.refused[2].1.contains("character"));
+        // A key travels encoded, whatever it is made of.
+        assert_eq!(plan.messages.len(), 2);
     }
 
     #[test]

@@ -16,6 +16,8 @@ pub(super) struct Found {
     pub(super) lines: Vec<Line>,
     /// What could not be read, and why.
     pub(super) failures: Vec<String>,
+    /// Last lines that were left out because they end too early: the service may be writing them.
+    pub(super) unfinished: Vec<String>,
 }
 
 /// The configured quarantine's files, or why there are none to be found.
@@ -77,12 +79,18 @@ pub(super) fn read(paths: &[PathBuf]) -> Found {
             }
             continue;
         }
-        let files = if path.is_dir() { files_of(path) } else { Ok(vec![path.clone()]) };
+        let is_folder = path.is_dir();
+        let files = if is_folder { files_of(path) } else { Ok(vec![path.clone()]) };
         let files = files.unwrap_or_else(|error| {
             found.failures.push(format!("{} cannot be read: {error}", path.display()));
             Vec::new()
         });
         for file in files {
+            // Whoever names a pipe means it; one in a folder would be waited for without end.
+            if is_folder && fs::metadata(&file).is_ok_and(|found| !found.is_file()) {
+                found.failures.push(format!("{} cannot be read: it is no file", file.display()));
+                continue;
+            }
             match fs::read(&file) {
                 Ok(text) => take(&mut found, &file.display().to_string(), &text, false),
                 Err(error) => {
@@ -102,8 +110,8 @@ fn files_of(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// The lines of one text. The last one of a file is a line only with its line break: the service may be
-/// writing it at this moment.
+/// The lines of one text. The last one of a file may lack its line break, for the service may be writing it
+/// at this moment: then it is a line if it is whole, and no beginning of a JSON object is one.
 fn take(found: &mut Found, name: &str, text: &[u8], is_over: bool) {
     if is_packed(text) {
         found.failures.push(format!(
@@ -114,12 +122,15 @@ fn take(found: &mut Found, name: &str, text: &[u8], is_over: bool) {
     let mut lines = text.split(|byte| *byte == b'\n').enumerate().peekable();
     while let Some((number, line)) = lines.next() {
         let is_torn = lines.peek().is_none() && !is_over;
-        if line.trim_ascii().is_empty() || is_torn {
+        if line.trim_ascii().is_empty() {
             continue;
         }
         let place = format!("{name}:{}", number + 1);
         match Line::parse(line.trim_ascii(), place.clone()) {
             Ok(line) => found.lines.push(line),
+            Err(_) if is_torn => {
+                found.unfinished.push(format!("{place}: left out: it is not written to its end"));
+            }
             Err(why) => found.failures.push(format!("{place}: {why}")),
         }
     }
@@ -153,6 +164,30 @@ mod tests {
         assert!(missing.contains("missing.jsonl cannot be read"), "{missing}");
         // One line, however its break is written.
         assert_eq!(found.lines[0].digest, found.lines[1].digest);
+        let [torn] = &found.unfinished[..] else { panic!("{:?}", found.unfinished) };
+        assert!(torn.contains("quarantine.jsonl:4: left out"), "{torn}");
+    }
+
+    #[test]
+    fn a_whole_line_at_the_end_needs_no_line_break() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("chosen.jsonl");
+        fs::write(&path, format!("{LINE}\n{LINE}")).expect("written");
+        let found = read(&[path]);
+        assert_eq!((found.lines.len(), found.unfinished.len()), (2, 0));
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_waited_for() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let pipe = folder.path().join("pipe.jsonl");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status().expect("it runs");
+        assert!(made.success());
+        fs::create_dir(folder.path().join("folder.jsonl")).expect("a folder");
+        fs::write(folder.path().join("quarantine.jsonl"), format!("{LINE}\n")).expect("written");
+        let found = read(&[folder.path().to_owned()]);
+        assert_eq!((found.lines.len(), found.failures.len()), (1, 2));
+        assert!(found.failures[1].contains("pipe.jsonl cannot be read"), "{:?}", found.failures);
     }
 
     #[test]
