@@ -3,6 +3,7 @@
 mod connector;
 pub mod diagnosis;
 mod fault;
+mod limit;
 mod s3;
 mod session;
 mod sessions;
@@ -14,6 +15,7 @@ mod tls_tests;
 
 pub use connector::{Account, AccountSettings, Connector, queue_url_at};
 pub use fault::Fault;
+pub use limit::AnswerLimit;
 pub use s3::S3Store;
 pub use session::{Session, SessionSettings};
 pub use sqs::{Outgoing, SqsQueue};

@@ -14,6 +14,7 @@ use trailsift_core::{Body, LogFile, ObjectStore, OpenObject, Resume, StoreError}
 
 use crate::connector::CONNECT_TIMEOUT;
 use crate::fault::{Fault, chain, one_line};
+use crate::limit::AnswerLimit;
 use crate::sessions::Sessions;
 
 mod classify;
@@ -93,6 +94,7 @@ pub(crate) fn client(config: &SdkConfig) -> Client {
         )
         .response_checksum_validation(ResponseChecksumValidation::WhenSupported)
         .endpoint_resolver(Endpoints::default())
+        .interceptor(AnswerLimit::OBJECTS)
         // An emulator's host has no subdomain per bucket.
         .force_path_style(config.endpoint_url().is_some())
         .build();

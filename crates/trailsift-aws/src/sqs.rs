@@ -17,6 +17,7 @@ use trailsift_core::{Incomplete, Message, MessageId, Queue, QueueError, QueueSta
 
 use crate::connector::CONNECT_TIMEOUT;
 use crate::fault::Fault;
+use crate::limit::AnswerLimit;
 use crate::sessions::Sessions;
 
 mod classify;
@@ -77,8 +78,10 @@ impl SqsQueue {
             .connect_timeout(CONNECT_TIMEOUT)
             .operation_attempt_timeout(ATTEMPT_TIMEOUT)
             .operation_timeout(OPERATION_TIMEOUT);
-        let config =
-            aws_sdk_sqs::config::Builder::from(config).timeout_config(timeouts.build()).build();
+        let config = aws_sdk_sqs::config::Builder::from(config)
+            .timeout_config(timeouts.build())
+            .interceptor(AnswerLimit::LARGE)
+            .build();
         Self {
             client: Client::from_conf(config),
             sessions: sessions.clone(),

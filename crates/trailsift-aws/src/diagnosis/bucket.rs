@@ -6,8 +6,8 @@ use aws_sdk_s3::types::{Event, FilterRuleName, NotificationConfigurationFilter};
 use trailsift_core::{LogFile, StoreError};
 
 use super::{Examiner, Refusal, fault, refused};
-use crate::Session;
 use crate::s3::{classify, client};
+use crate::{AnswerLimit, Session};
 
 /// Asks about one bucket, in one region. Made by [`Examiner::bucket`].
 pub struct BucketExaminer {
@@ -95,7 +95,9 @@ impl Examiner {
         let config = config.region(Region::new(region.to_owned())).build();
         BucketExaminer {
             session: self.session.clone(),
-            client: client(&config),
+            client: Client::from_conf(
+                client(&config).config().to_builder().interceptor(AnswerLimit::LARGE).build(),
+            ),
             name: name.to_owned(),
             owner: owner.map(str::to_owned),
         }

@@ -5,8 +5,8 @@ use aws_smithy_runtime_api::client::interceptors::SharedInterceptor;
 
 use super::clock::Watching;
 use super::{Examiner, Refusal, refused, timeouts};
-use crate::Session;
 use crate::connector::NAME;
+use crate::{AnswerLimit, Session};
 
 /// Who AWS says that we are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +21,13 @@ impl Examiner {
     fn sts(&self, session: &Session) -> Client {
         let watching = SharedInterceptor::new(Watching(Arc::clone(&self.watch)));
         let config = aws_sdk_sts::config::Builder::from(session.config());
-        Client::from_conf(config.timeout_config(timeouts()).interceptor(watching).build())
+        Client::from_conf(
+            config
+                .timeout_config(timeouts())
+                .interceptor(watching)
+                .interceptor(AnswerLimit::USUAL)
+                .build(),
+        )
     }
 
     /// `sts:GetCallerIdentity` with the process's own credentials. Needs no permission.

@@ -8,8 +8,8 @@ use trailsift_core::QueueError;
 
 use super::clock::Watching;
 use super::{Examiner, fault, timeouts};
-use crate::queue_url_at;
 use crate::sqs::classify;
+use crate::{AnswerLimit, queue_url_at};
 
 /// What a queue says of its settings and its backlog. Counts are approximate.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -47,7 +47,13 @@ impl Examiner {
     fn sqs(&self) -> Client {
         let watching = SharedInterceptor::new(Watching(Arc::clone(&self.watch)));
         let config = aws_sdk_sqs::config::Builder::from(self.session.config());
-        Client::from_conf(config.timeout_config(timeouts()).interceptor(watching).build())
+        Client::from_conf(
+            config
+                .timeout_config(timeouts())
+                .interceptor(watching)
+                .interceptor(AnswerLimit::USUAL)
+                .build(),
+        )
     }
 
     /// The account's queue: `sqs:GetQueueAttributes`, all of them.

@@ -385,3 +385,14 @@ async fn a_fifo_queue_is_told_a_group_and_what_a_message_is_known_by() {
     let body = server.requests().remove(0).body;
     assert!(body.contains("trailsift-replay") && body.contains("deduplication-0"), "{body}");
 }
+
+/// Whatever stands where SQS should be: an answer without end is not read into memory.
+#[tokio::test]
+async fn an_answer_larger_than_any_of_sqs_is_broken_off() {
+    let endless = vec![b' '; 70 << 20];
+    let server = TestServer::start([Answer::new(200, endless)]).await;
+    let queue = server.account().await.queue;
+    let refused = queue.delete(&receipts(1)).await;
+    let Err(QueueError::Unavailable(said)) = refused else { panic!("{refused:?}") };
+    assert!(said.contains("length limit exceeded"), "{said}");
+}
