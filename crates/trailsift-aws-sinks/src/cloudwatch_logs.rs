@@ -58,7 +58,9 @@ impl CloudWatchLogsSink {
         session: &Session,
         settings: CloudWatchLogsSettings,
     ) -> Self {
-        let client = Client::new(&once(session));
+        let client = Client::from_conf(
+ aws_sdk_cloudwatchlogs::config::Builder::from(&once(session)).interceptor(AnswerLimit::USUAL).build(),
+);
         Self { name: name.into(), session: session.clone(), client, settings }
     }
 

@@ -8,7 +8,7 @@ use aws_sdk_eventbridge::Client;
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 use aws_smithy_types::DateTime;
 use tokio::time::Instant;
-use trailsift_aws::Session;
+use trailsift_aws::{AnswerLimit, Session};
 use trailsift_core::{Batch, Entry, Limits, Reason, Sink, SinkError, WriteOutcome};
 
 use crate::answer::{Verdict, entry_failed, judge, later};
@@ -60,7 +60,9 @@ pub struct EventBridgeSink {
 impl EventBridgeSink {
     /// Makes no call.
     pub fn new(name: impl Into<String>, session: &Session, settings: EventBridgeSettings) -> Self {
-        let client = Client::new(&once(session));
+        let client = Client::from_conf(
+ aws_sdk_eventbridge::config::Builder::from(&once(session)).interceptor(AnswerLimit::USUAL).build(),
+);
         let seen = Mutex::default();
         Self { name: name.into(), session: session.clone(), client, settings, seen }
     }

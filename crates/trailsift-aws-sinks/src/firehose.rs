@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use aws_sdk_firehose::Client;
 use aws_sdk_firehose::primitives::Blob;
 use aws_sdk_firehose::types::{DeliveryStreamStatus, PutRecordBatchResponseEntry, Record};
-use trailsift_aws::Session;
+use trailsift_aws::{AnswerLimit, Session};
 use trailsift_core::{Batch, Limits, Sink, SinkError, WriteOutcome};
 
 use crate::answer::{Verdict, entry_failed, judge, later, unmentioned};
@@ -44,7 +44,9 @@ impl fmt::Debug for FirehoseSink {
 impl FirehoseSink {
     /// For the stream of this name. Makes no call.
     pub fn new(name: impl Into<String>, session: &Session, stream: impl Into<String>) -> Self {
-        let client = Client::new(&once(session));
+        let client = Client::from_conf(
+ aws_sdk_firehose::config::Builder::from(&once(session)).interceptor(AnswerLimit::USUAL).build(),
+);
         Self { name: name.into(), stream: stream.into(), session: session.clone(), client }
     }
 

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::{PutRecordsRequestEntry, PutRecordsResultEntry};
-use trailsift_aws::Session;
+use trailsift_aws::{AnswerLimit, Session};
 use trailsift_core::{Batch, Entry, Limits, Sink, SinkError, WriteOutcome};
 
 use crate::answer::{entry_failed, judge, later, unmentioned};
@@ -75,7 +75,9 @@ impl fmt::Debug for KinesisSink {
 impl KinesisSink {
     /// Makes no call.
     pub fn new(name: impl Into<String>, session: &Session, settings: KinesisSettings) -> Self {
-        let client = Client::new(&once(session));
+        let client = Client::from_conf(
+ aws_sdk_kinesis::config::Builder::from(&once(session)).interceptor(AnswerLimit::USUAL).build(),
+);
         Self { name: name.into(), settings, session: session.clone(), client }
     }
 

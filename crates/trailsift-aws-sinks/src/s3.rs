@@ -13,7 +13,7 @@ use aws_smithy_types::timeout::TimeoutConfig;
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use tokio::time::{Instant, timeout, timeout_at};
-use trailsift_aws::Session;
+use trailsift_aws::{AnswerLimit, Session};
 use trailsift_core::{Batch, Limits, Reason, Sink, SinkError, WriteOutcome};
 
 use crate::answer::{Verdict, later};
@@ -160,6 +160,7 @@ impl S3Sink {
             .build();
         let config = aws_sdk_s3::config::Builder::from(&once(session))
             .timeout_config(timeouts)
+            .interceptor(AnswerLimit::USUAL)
             // An emulator's host has no subdomain per bucket.
             .force_path_style(session.config().endpoint_url().is_some())
             .build();

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use async_trait::async_trait;
 use aws_sdk_sns::Client;
 use aws_sdk_sns::types::PublishBatchRequestEntry;
-use trailsift_aws::Session;
+use trailsift_aws::{AnswerLimit, Session};
 use trailsift_core::{Batch, Entry, Limits, Sink, SinkError, WriteOutcome};
 
 use crate::answer::{Verdict, entry_failed, judge, later};
@@ -52,7 +52,9 @@ impl SnsSink {
     pub fn new(name: impl Into<String>, session: &Session, settings: SnsSettings) -> Self {
         Self {
             name: name.into(),
-            client: Client::new(&once(session)),
+            client: Client::from_conf(
+ aws_sdk_sns::config::Builder::from(&once(session)).interceptor(AnswerLimit::USUAL).build(),
+),
             session: session.clone(),
             fifo: is_fifo(&settings.topic_arn).then_some(settings.message_group),
             topic_arn: settings.topic_arn,

@@ -50,7 +50,9 @@ impl SqsSink {
         };
         Self {
             name: name.into(),
-            client: Client::new(&once(session)),
+            client: Client::from_conf(
+ aws_sdk_sqs::config::Builder::from(&once(session)).interceptor(AnswerLimit::USUAL).build(),
+),
             session: session.clone(),
             fifo: is_fifo(&queue_url).then_some(settings.message_group),
             queue_url,

@@ -24,7 +24,8 @@ pub(crate) enum Answer {
     Later(SinkError),
     /// Refused for what is in the request. The error is the event's if it is alone.
     Refused(SinkError),
-    /// Refused for the sake of this one of the events, which nobody need look for.
+    /// Refused, and this one of the events is said to be why. It is sent alone before it is believed:
+    /// a service may count otherwise.
     RefusedFor(usize, SinkError),
 }
 
@@ -92,16 +93,16 @@ pub(crate) async fn narrow(
                 set(&mut settled, part, SinkError::retry(text));
             }
             Answer::Later(error) => set(&mut settled, part, error),
-            Answer::Refused(error) if part.len() == 1 => {
+            // Whatever number it is called by: nobody else can be meant.
+            Answer::Refused(error) | Answer::RefusedFor(_, error) if part.len() == 1 => {
                 refused.push(part.start);
                 settled[part.start] = Some(error);
             }
-            Answer::RefusedFor(place, error) if place < part.len() => {
+            Answer::RefusedFor(place, _) if place < part.len() => {
                 let index = part.start + place;
-                refused.push(index);
-                settled[index] = Some(error);
                 push(&mut parts, index + 1..part.end);
                 push(&mut parts, part.start..index);
+                push(&mut parts, index..index + 1);
             }
             Answer::Refused(_) | Answer::RefusedFor(..) => {
                 let middle = part.start + part.len() / 2;
@@ -128,4 +129,64 @@ fn set(settled: &mut [Option<SinkError>], part: Range<usize>, error: SinkError) 
 
 fn is_poison(result: &Option<SinkError>) -> bool {
     matches!(result, Some(SinkError { disposition: Disposition::Poison { .. }, .. }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use trailsift_core::Reason;
+
+    use super::*;
+    use crate::testing::batch;
+
+    /// Refuses what holds `bad`, and calls the first of them by its number, counted from `first`.
+    struct Counts {
+        first: usize,
+        requests: Mutex<usize>,
+    }
+
+    #[async_trait]
+    impl Post for Counts {
+        async fn post(&self, entries: &[Entry]) -> Answer {
+            *self.requests.lock().unwrap() += 1;
+            let is_bad = |entry: &Entry| entry.data.as_ref() == b"\"bad\"";
+            match entries.iter().position(is_bad) {
+                None => Answer::Taken,
+                Some(at) => Answer::RefusedFor(
+                    self.first + at,
+                    SinkError::poison(Reason::SinkRejected, "refused"),
+                ),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn only_an_event_that_is_refused_alone_is_to_blame_however_the_service_counts() {
+        let poison = Disposition::Poison { reason: Reason::SinkRejected };
+        for first in [0, 1, 2, 1000] {
+            let service = Counts { first, requests: Mutex::new(0) };
+            let events = batch(["1", "\"bad\"", "3", "4", "\"bad\"", "6", "7"]);
+            let blame = Blame::new("it");
+            let outcome = narrow(&service, &events, Duration::from_secs(60), &blame).await;
+            let failures = outcome.expect("an outcome").failures;
+            let found: Vec<_> =
+                failures.iter().map(|it| (it.index, it.error.disposition)).collect();
+            assert_eq!(found, [(1, poison), (4, poison)], "counted from {first}");
+            assert!(*service.requests.lock().unwrap() < 20, "counted from {first}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_event_that_is_refused_alone_by_a_number_that_it_does_not_have_is_not_asked_for_again()
+     {
+        let service = Counts { first: 1, requests: Mutex::new(0) };
+        let outcome = narrow(&service, &batch(["\"bad\""]), Duration::MAX, &Blame::new("it")).await;
+        let failures = outcome.expect("an outcome").failures;
+        assert!(
+            matches!(failures[0].error.disposition, Disposition::Poison { .. }),
+            "{failures:?}"
+        );
+        assert_eq!(*service.requests.lock().unwrap(), 1);
+    }
 }

@@ -142,8 +142,12 @@ impl OtlpSink {
 
 /// How many records an answer rejects; `None` if it is no answer of a receiver. Its message is not
 /// read: it may repeat the records. A message without a number is a warning.
+///
+/// What a gateway in between says with a 200, an error in its own JSON or a page for people, is none:
+/// some text is protobuf by chance, and any object is JSON.
 fn rejected(reply: &Reply) -> Option<i64> {
     #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
     struct Json {
         #[serde(rename = "partialSuccess")]
         partial_success: Option<Partial>,
@@ -163,6 +167,9 @@ fn rejected(reply: &Reply) -> Option<i64> {
     let body = reply.body.as_deref()?;
     if body.is_empty() {
         return Some(0);
+    }
+    if reply.is_text {
+        return None;
     }
     if !reply.is_json {
         let answer = proto::Response::decode(body).ok()?;
@@ -221,7 +228,8 @@ mod tests {
     fn an_answer_says_how_many_were_rejected() {
         let judge = |body: Option<&'static [u8]>, is_json| {
             let body = body.map(Bytes::from_static);
-            rejected(&Reply { status: StatusCode::OK, after: None, is_json, body })
+            let (status, after, is_text) = (StatusCode::OK, None, false);
+            rejected(&Reply { status, after, is_json, is_text, body })
         };
         assert_eq!(judge(Some(b""), false), Some(0));
         assert_eq!(judge(Some(b"\x0a\x02\x08\x03"), false), Some(3));
@@ -235,8 +243,20 @@ mod tests {
             (r#"{"partialSuccess":{"rejectedLogRecords":2}}"#, Some(2)),
             (r#"{"partialSuccess":{"rejectedLogRecords":"two"}}"#, None),
             ("[", None),
+            (r#"{"error":"unauthorized"}"#, None),
+            (r#"{"status":"error","partialSuccess":{}}"#, None),
         ] {
             assert_eq!(judge(Some(json.as_bytes()), true), expected, "{json}");
         }
+        // By chance these bytes are a message with fields that nobody knows.
+        let page = Reply {
+            status: StatusCode::OK,
+            after: None,
+            is_json: false,
+            is_text: true,
+            body: Some(Bytes::from_static(b" O(K")),
+        };
+        assert_eq!(rejected(&page), None);
+        assert_eq!(rejected(&Reply { is_text: false, ..page }), Some(0), "the reason to look");
     }
 }

@@ -133,7 +133,7 @@ const LONGEST_ANSWER: Reading = Reading::UpTo(256 << 10);
 ///
 /// Splunk names the event that it refuses by its number, and indexes those before it; whether it did
 /// is not acknowledged, so they are written again, and may be there twice, as long as that event was
-/// among them. It is poison, the others are not.
+/// among them. That event is sent alone, and poison if it is refused then; the others are not.
 #[derive(Debug)]
 pub struct SplunkSink {
     name: String,

@@ -105,6 +105,8 @@ pub(crate) struct Reply {
     pub(crate) after: Option<Duration>,
     /// Whether its media type is JSON.
     pub(crate) is_json: bool,
+    /// Whether its media type is one for people to read, such as HTML.
+    pub(crate) is_text: bool,
     /// `None` if it did not arrive whole, in time and within bounds.
     pub(crate) body: Option<Bytes>,
 }
@@ -237,7 +239,8 @@ impl Wire {
         let status = response.status();
         let after = retry_after(response.headers().get(RETRY_AFTER), SystemTime::now());
         let media_type = response.headers().get(CONTENT_TYPE).and_then(|it| it.to_str().ok());
-        let is_json = media_type.is_some_and(|it| it.trim_start().starts_with("application/json"));
+        let is = |kind| media_type.is_some_and(|it| it.trim_start().starts_with(kind));
+        let (is_json, is_text) = (is("application/json"), is("text/"));
         let body = match reading {
             Reading::UpTo(most) => read(response, most).await,
             Reading::Drain => {
@@ -246,7 +249,7 @@ impl Wire {
                 tokio::time::timeout(LONGEST_DRAIN, drained).await.ok().flatten()
             }
         };
-        Ok(Reply { status, after, is_json, body })
+        Ok(Reply { status, after, is_json, is_text, body })
     }
 
     /// The error for an answer that says nothing about single events. Where it is about credentials,

@@ -22,6 +22,9 @@ use crate::{BuildError, origin};
 
 /// What is around an event in its message: the key, the record's framing and the batch's.
 const FRAMING: usize = 512;
+/// The longest account that is a key, as is an event's own identifier; they are twelve digits. A longer
+/// one would not be covered by [`FRAMING`], and have a good event refused for its size.
+const LONGEST_KEY: usize = 128;
 /// The events that one write hands over at most.
 const MOST_EVENTS: usize = 10_000;
 /// How long a check waits for an answer.
@@ -144,6 +147,7 @@ impl KafkaSink {
                 let event = Event::new(&entry.record);
                 let key = match self.settings.key {
                     KafkaKey::Account => origin::account(&event)
+                        .filter(|account| account.len() <= LONGEST_KEY)
                         .unwrap_or(Cow::Borrowed(entry.source.account.as_str())),
                     KafkaKey::EventId => origin::id(entry, &event),
                 };

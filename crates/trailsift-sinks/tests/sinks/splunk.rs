@@ -140,11 +140,12 @@ async fn what_the_indexer_does_not_acknowledge_in_time_is_not_written() {
     let indexer = Indexer::start().await;
     indexer.state().polls_needed = usize::MAX;
     let (_folder, settings) = settings(&indexer);
-    let sink = sink(SplunkSettings { ack_timeout: Duration::from_millis(100), ..settings });
+    // Long enough for a busy machine: the second attempt has to be in time.
+    let sink = sink(SplunkSettings { ack_timeout: Duration::from_secs(3), ..settings });
     let events = batch(["1", "2"]);
     let outcome = sink.write(&events).await.expect("an outcome");
     let message = only_retries(&outcome, 2);
-    assert!(message.contains("did not acknowledge within 100ms"), "{message}");
+    assert!(message.contains("did not acknowledge within 3s"), "{message}");
     assert!(indexer.state().polls > 2);
     // The next attempt is in a new channel: a late answer about the first says nothing about it.
     indexer.state().polls_needed = 1;
@@ -276,7 +277,7 @@ async fn a_refused_event_is_poison_and_its_neighbours_arrive() {
         for event in ["1", "2", "4", "6"] {
             assert!(state.events.iter().any(|it| it == event), "{:?}", state.events);
         }
-        assert_eq!(state.posts, 5, "the number spares the search");
+        assert_eq!(state.posts, 7, "the number spares the search: one more for each to be sure");
     }
 }
 
