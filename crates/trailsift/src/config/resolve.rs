@@ -12,7 +12,7 @@ use super::findings::{At, Findings};
 use super::reader::nearest;
 use super::route::RouteDraft;
 use super::service::QuarantineWish;
-use super::sink::{SinkDraft, stdout};
+use super::sink::{S3Config, SinkDraft, stdout};
 use super::{Account, Config, Quarantine, Route, Service, SinkConfig, SinkKind};
 
 /// The sink of the built-in route, which stands where no route is configured.
@@ -155,27 +155,43 @@ fn judge_sinks(sinks: &[SinkDraft], findings: &Findings) {
 }
 
 /// A sink must not feed the queue that its own events come from: they would come back as notifications
-/// that nobody knows, and each of them would be parked.
+/// that nobody knows, and each of them would be parked. What it writes to a bucket that is read comes back
+/// as notifications, too: of objects that are no trail files, so that only costs requests.
 fn judge_loops(sinks: &[SinkDraft], accounts: &[AccountDraft], findings: &Findings) {
     // Hosts may be spelt in several ways: owner and name tell queues of a region apart.
     let queue_of = |url: &str| {
         let mut parts = url.rsplit('/').map(str::to_owned);
         (parts.next(), parts.next())
     };
+    let accounts = || accounts.iter().filter_map(|draft| draft.account.as_ref());
     for sink in sinks {
-        let Some(SinkKind::Sqs(sqs)) = sink.config.as_ref().map(|config| &config.kind) else {
-            continue;
-        };
-        let is_read = accounts.iter().filter_map(|draft| draft.account.as_ref()).any(|account| {
-            account.region == sqs.aws.region
-                && queue_of(&account.queue_url) == queue_of(&sqs.settings.queue_url)
-        });
-        if is_read {
-            findings.error(
-                sink.name.place,
-                format!("the sink `{}` writes to a queue that an account reads", sink.name.value),
-                "events are no notifications: give the sink a queue of its own",
-            );
+        let (place, name) = (sink.name.place, &sink.name.value);
+        match sink.config.as_ref().map(|config| &config.kind) {
+            Some(SinkKind::Sqs(sqs))
+                if accounts().any(|account| {
+                    account.region == sqs.aws.region
+                        && queue_of(&account.queue_url) == queue_of(&sqs.settings.queue_url)
+                }) =>
+            {
+                findings.error(
+                    place,
+                    format!("the sink `{name}` writes to a queue that an account reads"),
+                    "events are no notifications: give the sink a queue of its own",
+                );
+            }
+            Some(SinkKind::S3(S3Config { settings, .. }))
+                if accounts().flat_map(|account| &account.buckets).any(|read| {
+                    read.name == settings.bucket
+                        && settings.prefix.to_string().starts_with(&read.prefix)
+                }) =>
+            {
+                findings.warning(
+                    place,
+                    format!("the sink `{name}` writes to a bucket that an account reads"),
+                    "each of its objects is announced and skipped: give the sink a bucket of its own",
+                );
+            }
+            _ => {}
         }
     }
 }

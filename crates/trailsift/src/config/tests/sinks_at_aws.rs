@@ -73,3 +73,19 @@ fn mistakes_are_named_with_their_remedies() {
         assert!(lines.len() == 1 && lines[0].contains(expected), "{keys}: {lines:#?}");
     }
 }
+
+#[test]
+fn a_bucket_that_is_read_and_written_to_is_a_warning_where_its_objects_are_announced() {
+    const S3: &str = "type = \"s3\"\nbucket = \"org-trail\"\n";
+    let narrow = "{ name = \"org-trail\", prefix = \"AWSLogs/\" }";
+    let lines = findings_of(&sink(S3));
+    let expected = "the sink `s` writes to a bucket that an account reads";
+    assert!(lines.len() == 1 && lines[0].contains(expected), "{lines:#?}");
+    assert_eq!(load_text(&sink(S3)).expect("only a warning").warnings.errors(), 0);
+    for quiet in [
+        sink(&S3.replace("org-trail", "lake")),
+        sink(S3).replace("{ name = \"org-trail\" }", narrow),
+    ] {
+        assert_eq!(findings_of(&quiet), Vec::<String>::new(), "{quiet}");
+    }
+}
