@@ -413,4 +413,9 @@ fn without_root_home_or_any_writable_folder_but_its_own_it_does_its_work() {
     assert_eq!(rig.events(), expected);
     let new: Vec<_> = after.difference(&before).collect();
     assert!(new.iter().all(|path| path.starts_with(rig.path("data"))), "{new:?}");
+    // What it made itself nobody else can enter, whatever the folder above allows.
+    let folders = new.iter().filter(|path| path.is_dir());
+    let modes = folders.map(|path| fs::metadata(path).expect("there").permissions().mode() & 0o7);
+    let modes: Vec<_> = modes.collect();
+    assert!(modes.len() >= 2 && modes.iter().all(|others| *others == 0), "{modes:?} of {new:?}");
 }
