@@ -8,7 +8,7 @@ use aws_sdk_cloudwatchlogs::Client;
 use aws_sdk_cloudwatchlogs::operation::RequestId as _;
 use aws_sdk_cloudwatchlogs::types::{InputLogEvent, RejectedLogEventsInfo};
 use time::OffsetDateTime;
-use trailsift_aws::{Fault, Session};
+use trailsift_aws::{AnswerLimit, Fault, Session};
 use trailsift_core::{Batch, Entry, Limits, Reason, Sink, SinkError, WriteOutcome};
 
 use crate::answer::{Verdict, judge, later};
@@ -59,8 +59,10 @@ impl CloudWatchLogsSink {
         settings: CloudWatchLogsSettings,
     ) -> Self {
         let client = Client::from_conf(
- aws_sdk_cloudwatchlogs::config::Builder::from(&once(session)).interceptor(AnswerLimit::USUAL).build(),
-);
+            aws_sdk_cloudwatchlogs::config::Builder::from(&once(session))
+                .interceptor(AnswerLimit::USUAL)
+                .build(),
+        );
         Self { name: name.into(), session: session.clone(), client, settings }
     }
 

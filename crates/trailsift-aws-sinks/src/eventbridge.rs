@@ -61,8 +61,10 @@ impl EventBridgeSink {
     /// Makes no call.
     pub fn new(name: impl Into<String>, session: &Session, settings: EventBridgeSettings) -> Self {
         let client = Client::from_conf(
- aws_sdk_eventbridge::config::Builder::from(&once(session)).interceptor(AnswerLimit::USUAL).build(),
-);
+            aws_sdk_eventbridge::config::Builder::from(&once(session))
+                .interceptor(AnswerLimit::USUAL)
+                .build(),
+        );
         let seen = Mutex::default();
         Self { name: name.into(), session: session.clone(), client, settings, seen }
     }

@@ -45,8 +45,10 @@ impl FirehoseSink {
     /// For the stream of this name. Makes no call.
     pub fn new(name: impl Into<String>, session: &Session, stream: impl Into<String>) -> Self {
         let client = Client::from_conf(
- aws_sdk_firehose::config::Builder::from(&once(session)).interceptor(AnswerLimit::USUAL).build(),
-);
+            aws_sdk_firehose::config::Builder::from(&once(session))
+                .interceptor(AnswerLimit::USUAL)
+                .build(),
+        );
         Self { name: name.into(), stream: stream.into(), session: session.clone(), client }
     }
 

@@ -76,8 +76,10 @@ impl KinesisSink {
     /// Makes no call.
     pub fn new(name: impl Into<String>, session: &Session, settings: KinesisSettings) -> Self {
         let client = Client::from_conf(
- aws_sdk_kinesis::config::Builder::from(&once(session)).interceptor(AnswerLimit::USUAL).build(),
-);
+            aws_sdk_kinesis::config::Builder::from(&once(session))
+                .interceptor(AnswerLimit::USUAL)
+                .build(),
+        );
         Self { name: name.into(), settings, session: session.clone(), client }
     }
 

@@ -53,8 +53,10 @@ impl SnsSink {
         Self {
             name: name.into(),
             client: Client::from_conf(
- aws_sdk_sns::config::Builder::from(&once(session)).interceptor(AnswerLimit::USUAL).build(),
-),
+                aws_sdk_sns::config::Builder::from(&once(session))
+                    .interceptor(AnswerLimit::USUAL)
+                    .build(),
+            ),
             session: session.clone(),
             fifo: is_fifo(&settings.topic_arn).then_some(settings.message_group),
             topic_arn: settings.topic_arn,

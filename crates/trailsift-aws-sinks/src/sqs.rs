@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use async_trait::async_trait;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::{QueueAttributeName, SendMessageBatchRequestEntry};
-use trailsift_aws::{Session, queue_url_at};
+use trailsift_aws::{AnswerLimit, Session, queue_url_at};
 use trailsift_core::{Batch, Entry, Limits, Sink, SinkError, WriteOutcome};
 
 use crate::answer::{Verdict, entry_failed, judge, later};
@@ -51,8 +51,10 @@ impl SqsSink {
         Self {
             name: name.into(),
             client: Client::from_conf(
- aws_sdk_sqs::config::Builder::from(&once(session)).interceptor(AnswerLimit::USUAL).build(),
-),
+                aws_sdk_sqs::config::Builder::from(&once(session))
+                    .interceptor(AnswerLimit::USUAL)
+                    .build(),
+            ),
             session: session.clone(),
             fifo: is_fifo(&queue_url).then_some(settings.message_group),
             queue_url,

@@ -335,3 +335,19 @@ async fn nothing_is_put_on_a_bus_that_is_not_there() {
     assert_eq!(write(&*default, &records(0..2)).await, "..");
     assert_eq!(server.requests().len(), 5);
 }
+
+/// Whatever stands where the service should be: an answer without end is not read into memory.
+#[tokio::test]
+async fn an_answer_larger_than_any_of_a_service_is_broken_off_and_acknowledges_nothing() {
+    let endless = " ".repeat(5 << 20);
+    let server = answering(by_aws(ProxyAnswer::new(200, endless + "{}"))).await;
+    for sink in every_sink(server.url()).await {
+        let failed = sink.write(&records(0..2)).await;
+        let said = match failed {
+            Ok(outcome) => outcome.failures.iter().map(|it| it.error.to_string()).collect(),
+            Err(error) => vec![error.to_string()],
+        };
+        let all = said.iter().all(|said| said.contains("length limit exceeded"));
+        assert!(all && !said.is_empty(), "{}: {said:?}", sink.name());
+    }
+}
