@@ -4,6 +4,8 @@
 //! retried for as long as it takes, so that a wrong policy parks no stream. Only what a service says
 //! about the contents or the size of one event is poison.
 
+use std::borrow::Cow;
+
 use trailsift_aws::Fault;
 use trailsift_core::{Reason, SinkError};
 
@@ -20,14 +22,27 @@ pub(crate) enum Verdict {
 /// queue`.
 pub(crate) fn judge(doing: &str, fault: &Fault) -> Verdict {
     match blames_events(&fault.code, fault) {
-        Some(reason) => Verdict::Refused(reason, format!("{doing}: {}", fault.text)),
+        Some(reason) => Verdict::Refused(reason, format!("{doing}: {}", shown(&fault.text))),
         None => Verdict::Later(later(doing, fault)),
     }
 }
 
 /// The error of a call that says nothing about events, or has none in it.
 pub(crate) fn later(doing: &str, fault: &Fault) -> SinkError {
-    SinkError::retry_after(fault.retry_after, format!("{doing}: {}", fault.text))
+    SinkError::retry_after(fault.retry_after, format!("{doing}: {}", shown(&fault.text)))
+}
+
+/// What a service says, without what it repeats: `1 validation error detected: Value '[InputLogEvent(
+/// message=…)]' at 'logEvents' failed to satisfy constraint` is what AWS says of requests, events and all.
+fn shown(text: &str) -> Cow<'_, str> {
+    match text.split_once("Value '") {
+        None => Cow::Borrowed(text),
+        // The last end, for an event may hold one, too. Without any the text was cut off.
+        Some((before, value)) => {
+            let after = value.rfind("' at '").map_or("", |end| &value[end..]);
+            Cow::Owned(format!("{before}Value '…{after}"))
+        }
+    }
 }
 
 /// The error of one entry that the answer to a batch calls failed. `its_own_fault` is what the service
@@ -39,7 +54,7 @@ pub(crate) fn entry_failed(
     its_own_fault: Option<bool>,
 ) -> SinkError {
     let fault = Fault::of_entry(code, message);
-    let text = format!("{doing}: {}", fault.text);
+    let text = format!("{doing}: {}", shown(&fault.text));
     match blames_events(&fault.code, &fault) {
         Some(reason) => SinkError::poison(reason, text),
         None if its_own_fault == Some(true) && !is_about_everything(&fault.code) => {
@@ -83,9 +98,12 @@ const CONTENTS: [&str; 5] = [
 /// the message speaks of size or contents: they are also what a wrong setting is answered with.
 fn blames_events(code: &str, fault: &Fault) -> Option<Reason> {
     let of_message = || {
-        if fault.mentions(&SIZE) {
+        // What it repeats of events has no say in it.
+        let message = shown(&fault.message).to_ascii_lowercase();
+        let mentions = |words: &[&str]| words.iter().any(|word| message.contains(word));
+        if mentions(&SIZE) {
             Some(Reason::SinkRecordTooLarge)
-        } else if fault.mentions(&CONTENTS) {
+        } else if mentions(&CONTENTS) {
             Some(Reason::SinkRejected)
         } else {
             None
@@ -249,6 +267,26 @@ mod tests {
         let fault = Fault { retry_after: after, ..fault("ThrottlingException", "", 400) };
         let error = later("cannot send", &fault);
         assert_eq!(error.disposition, Disposition::Retry { after });
+    }
+
+    #[test]
+    fn what_the_service_repeats_of_an_event_is_not_shown() {
+        let error =
+            |message: &str| entry_failed("cannot send", "ValidationException", message, None);
+        let whole = "1 validation error detected: Value '[InputLogEvent(message={\"secret\":\"' at 'x\"})]' \
+                     at 'logEvents' failed to satisfy constraint: Member must not be null";
+        assert_eq!(
+            error(whole).message,
+            "cannot send: ValidationException: 1 validation error detected: Value '…' at 'logEvents' \
+             failed to satisfy constraint: Member must not be null"
+        );
+        let long = format!("Value '{}' at 'records'", "secret".repeat(200));
+        assert_eq!(error(&long).message, "cannot send: ValidationException: Value '…");
+        let fault = Fault { text: whole.to_owned(), ..fault("ValidationException", whole, 400) };
+        assert!(!later("cannot send", &fault).message.contains("secret"));
+        // Nor does it make an event of it that is refused.
+        let words = "Value 'the file is too large' at 'entries' failed to satisfy constraint";
+        assert_eq!(error(words).disposition, Disposition::RETRY);
     }
 
     #[test]

@@ -47,7 +47,7 @@ impl EventBridgeSettings {
 ///
 /// EventBridge reads the detail: what its targets get has the same value, not the same bytes. It also
 /// acknowledges, and throws away, what is put on a bus that does not exist. So nothing is put on a bus
-/// that was not seen within the last ten seconds; the default bus is always there.
+/// that was not seen within the last ten seconds; the account's own bus, `default`, is always there.
 #[derive(Debug)]
 pub struct EventBridgeSink {
     name: String,
@@ -71,8 +71,8 @@ impl EventBridgeSink {
 
     /// Asks for the bus unless it was seen a moment ago.
     async fn see_bus(&self) -> Result<(), SinkError> {
-        let bus = &self.settings.event_bus;
-        let is_default = bus == "default" || bus.ends_with(":event-bus/default");
+        // Only by that name: an ARN may have another account in it, or a mistake.
+        let is_default = self.settings.event_bus == "default";
         let seen = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if is_default || seen.is_some_and(|seen| seen.elapsed() < BELIEVED) {
             return Ok(());

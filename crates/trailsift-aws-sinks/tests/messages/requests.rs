@@ -112,11 +112,8 @@ async fn an_account_in_a_fifo_queue_is_sent_in_order_call_by_call() {
 #[tokio::test]
 async fn an_entry_on_the_bus_has_the_events_own_time_and_bytes() {
     let server = server().await;
-    let sink = eventbridge(
-        &session(server.url()).await,
-        "arn:aws:events:us-east-1:111122223333:event-bus/default",
-        EventBridgeSettings::CALL_BYTES,
-    );
+    let session = session(server.url()).await;
+    let sink = eventbridge(&session, "default", EventBridgeSettings::CALL_BYTES);
     let text = "{\"eventTime\":\"2026-11-16T01:02:03Z\",  \"n\":1.50}";
     let ancient = "{\"eventTime\":\"0000-01-01T00:00:00Z\"}";
     assert_eq!(write(&*sink, &batch([text, "{}", "[1]", ancient])).await, "??x?");
@@ -126,12 +123,18 @@ async fn an_entry_on_the_bus_has_the_events_own_time_and_bytes() {
     assert_eq!(entry["Time"], 1_794_790_923);
     assert_eq!(entry["Source"], "trailsift");
     assert_eq!(entry["DetailType"], "CloudTrail event");
-    assert_eq!(entry["EventBusName"], "arn:aws:events:us-east-1:111122223333:event-bus/default");
+    assert_eq!(entry["EventBusName"], "default");
     assert!(entry.get("Resources").is_none());
     // Without a time EventBridge takes its own.
     assert!(sent["Entries"][1].get("Time").is_none());
     assert_eq!(sent["Entries"].as_array().map(Vec::len), Some(3));
     assert!(sent["Entries"][2].get("Time").is_none());
+    // By its ARN the bus may be another account's: it is asked for.
+    let arn = "arn:aws:events:us-east-1:111122223333:event-bus/default";
+    write(&*eventbridge(&session, arn, EventBridgeSettings::CALL_BYTES), &batch([text])).await;
+    let asked = server.requests().pop().expect("a request");
+    assert_eq!(asked.header("x-amz-target"), Some("AWSEvents.DescribeEventBus"));
+    assert_eq!(body(&asked)["Name"], arn);
 }
 
 #[tokio::test]
