@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-use trailsift_core::{Batch, Clock, Entry, Message, Reason, Sink, Source};
+use trailsift_core::{Batch, Clock, Disposition, Entry, Message, Reason, Sink, SinkError, Source};
 
 use crate::dispatcher::chain;
 use crate::metrics::PipelineMetrics;
@@ -50,7 +50,7 @@ pub(crate) struct Parcel<'a> {
     pub(crate) data: Option<&'a [u8]>,
 }
 
-/// One line of the quarantine, as INTERFACE and the README document it.
+/// One line of the quarantine, as the operator's page documents it.
 #[derive(Serialize)]
 struct Line<'a> {
     time: String,
@@ -80,6 +80,8 @@ struct Line<'a> {
 pub(crate) enum NotParked {
     #[error("the quarantine cannot be written: {0}")]
     Write(String),
+    #[error("the quarantine's sink takes no line as large: {0}")]
+    TooLarge(String),
     #[error("the quarantine {0}")]
     GivenUp(GivenUp),
     #[error("left to the queue's redrive policy ({0})")]
@@ -91,7 +93,7 @@ impl NotParked {
     pub(crate) fn after(&self) -> Duration {
         match self {
             Self::GivenUp(given_up) => given_up.pause(),
-            Self::Write(_) | Self::LeftToRedrive(_) => Duration::ZERO,
+            Self::Write(_) | Self::TooLarge(_) | Self::LeftToRedrive(_) => Duration::ZERO,
         }
     }
 }
@@ -126,13 +128,27 @@ impl Quarantine {
     }
 
     /// Parks the parcel. `Ok` means durable. A quarantine that acknowledges nothing is waited for as
-    /// any sink is.
-    pub(crate) async fn park(&self, parcel: Parcel<'_>) -> Result<(), NotParked> {
+    /// any sink is. Of a record whose line its sink does not take for its size, the beginning is parked and
+    /// where the rest is: it would come again for ever otherwise.
+    pub(crate) async fn park(&self, mut parcel: Parcel<'_>) -> Result<(), NotParked> {
+        match (self.write(&parcel).await, parcel.index, parcel.data) {
+            (Err(NotParked::TooLarge(_)), Some(_), Some(data)) if data.len() > BEGINNING => {
+                parcel.error.push_str(CUT);
+                parcel.data = Some(beginning(data));
+                self.write(&parcel).await?;
+            }
+            (written, ..) => written?,
+        }
+        self.note(&parcel);
+        Ok(())
+    }
+
+    async fn write(&self, parcel: &Parcel<'_>) -> Result<(), NotParked> {
         let (sink, patience) = match &self.place {
             Place::Sink(sink, patience) => (sink, patience),
             Place::Redrive => return Err(NotParked::LeftToRedrive(parcel.reason)),
         };
-        let line = self.line(&parcel)?;
+        let line = self.line(parcel)?;
         let entry = Entry {
             record: line.clone(),
             data: line,
@@ -153,12 +169,11 @@ impl Quarantine {
             outcome = sink.write(&batch) => outcome,
             given_up = patience.run_out() => return Err(NotParked::GivenUp(given_up)),
         };
-        let outcome = outcome.map_err(|error| NotParked::Write(chain(&error)))?;
+        let outcome = outcome.map_err(|error| not_written(&error))?;
         if let Some(failure) = outcome.failures.first() {
-            return Err(NotParked::Write(chain(&failure.error)));
+            return Err(not_written(&failure.error));
         }
         patience.renew();
-        self.note(&parcel);
         Ok(())
     }
 
@@ -203,6 +218,29 @@ impl Quarantine {
     }
 }
 
+/// So much is parked of a record whose whole the quarantine's sink does not take.
+const BEGINNING: usize = 1 << 10;
+const CUT: &str = " (cut: the quarantine's sink takes no line as large)";
+
+/// Its first KiB, without a character that is cut in the middle.
+fn beginning(record: &[u8]) -> &[u8] {
+    let most = &record[..record.len().min(BEGINNING)];
+    match std::str::from_utf8(most) {
+        // No length is told where the end alone is at fault.
+        Err(error) if error.error_len().is_none() => &most[..error.valid_up_to()],
+        _ => most,
+    }
+}
+
+fn not_written(error: &SinkError) -> NotParked {
+    match error.disposition {
+        Disposition::Poison { reason: Reason::SinkRecordTooLarge } => {
+            NotParked::TooLarge(chain(error))
+        }
+        _ => NotParked::Write(chain(error)),
+    }
+}
+
 /// The nearest time that a calendar has: a clock that went wrong must not stop a parcel.
 fn rfc3339(time: SystemTime) -> String {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -217,6 +255,17 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+
+    #[test]
+    fn the_beginning_of_a_record_is_text_where_the_record_is() {
+        let text = format!("{}ü{}", "x".repeat(BEGINNING - 1), "y".repeat(9));
+        assert_eq!(beginning(text.as_bytes()), "x".repeat(BEGINNING - 1).as_bytes());
+        let mut bytes = text.replace('ü', "uu").into_bytes();
+        assert_eq!(beginning(&bytes).len(), BEGINNING);
+        bytes[5] = 0xff;
+        assert_eq!(beginning(&bytes).len(), BEGINNING);
+        assert_eq!(beginning(b"short"), b"short");
+    }
 
     #[test]
     fn a_clock_that_went_wrong_dates_a_parcel_all_the_same() {

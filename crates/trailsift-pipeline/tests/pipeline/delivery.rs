@@ -117,6 +117,33 @@ async fn nothing_goes_before_the_quarantine_has_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_a_record_that_is_too_large_for_the_quarantines_sink_the_beginning_is_parked() {
+    let mut rig = Rig::new();
+    let record = selected(&"ü".repeat(5000));
+    rig.sink.answer_by(|_| {
+        let refusal = SinkError::poison(Reason::SinkRejected, "400: no such index");
+        Answer::AcceptExcept(vec![(0, refusal)])
+    });
+    rig.parked.answer_by(|batch| {
+        let too_large = || SinkError::poison(Reason::SinkRecordTooLarge, "too large");
+        match batch.bytes() > 4096 {
+            true => Answer::AcceptExcept(vec![(0, too_large())]),
+            false => Answer::Accept,
+        }
+    });
+    rig.deliver("large", &[&record]);
+    rig.run_until_empty().await;
+    let parked = rig.parked();
+    assert_eq!(parked.len(), 1, "{parked:?}");
+    let data = parked[0]["data"].as_str().expect("text");
+    assert!(record.starts_with(data) && (1020..=1024).contains(&data.len()), "{data}");
+    assert_eq!((&parked[0]["index"], &parked[0]["reason"]), (&0.into(), &"sink_rejected".into()));
+    let error = parked[0]["error"].as_str().expect("text");
+    assert!(error.contains("no such index") && error.contains("cut"), "{error}");
+    assert_eq!(rig.queue.deleted().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_bucket_that_is_not_allowed_is_never_asked_for() {
     let mut rig = Rig::new();
     rig.store.put("somebody-elses", &key("x"), crate::rig::trail_file(&[&selected("1")]));
