@@ -301,7 +301,8 @@ fn a_forged_quarantine_delivers_nothing_that_is_not_in_an_allowed_object() {
         )
     );
     assert!(said.contains("standard input:6: it is no JSON object"), "{said}");
-    assert!(said.contains("4 messages sent"), "{said}");
+    assert!(said.contains("standard input:2: cannot be replayed: no route"), "{said}");
+    assert!(said.contains("3 messages sent"), "{said}");
     world.run();
     assert_eq!(world.picky.ids(), ["one", "two"], "no record twice, none that is not there");
     let reasons: Vec<_> = world.parked().iter().map(|line| line["reason"].clone()).collect();
@@ -310,6 +311,32 @@ fn a_forged_quarantine_delivers_nothing_that_is_not_in_an_allowed_object() {
         reasons.contains(&"bucket_not_allowed".into())
             && reasons.contains(&"bad_notification".into())
     );
+}
+
+#[test]
+fn a_record_for_a_sink_that_nothing_leads_to_any_more_is_refused_and_not_forgotten() {
+    let world = World::new();
+    world.picky.refuse(Some("one"));
+    let key = world.put("a", trail(&["one", "two"]));
+    world.notify(&key);
+    world.run();
+    assert_eq!(world.parked().len(), 1);
+    world.picky.refuse(None);
+    let config = fs::read_to_string(world.path("trailsift.toml")).expect("there");
+    let renamed =
+        config.replace("\"siem\"", "\"collector\"").replace("sink.siem", "sink.collector");
+    fs::write(world.path("trailsift.toml"), renamed).expect("written");
+    let (lines, said) = world.replay(&[], 1);
+    assert!(lines.is_empty(), "{lines:?}");
+    assert!(said.contains("no route of production leads to the sink siem"), "{said}");
+
+    // As the message says; or under its old name.
+    let line = world.parked()[0].to_string().replace("\"siem\"", "\"collector\"");
+    fs::write(world.path("mended.jsonl"), line).expect("written");
+    let mended = world.path("mended.jsonl");
+    world.replay(&[mended.to_str().expect("UTF-8")], 0);
+    world.run();
+    assert_eq!(world.picky.ids(), ["two", "one"]);
 }
 
 #[test]

@@ -130,17 +130,25 @@ impl Lane {
             let counts =
                 Counts { seen: found, selected: records, quarantined: faulty, ..Counts::default() };
             self.shared.metrics.balance.count_records(&self.account.name, &counts);
-            tracing::info!(
-                account = self.account.name,
-                sqs.message_id = %origin.message.id,
-                s3.bucket = file.bucket,
-                s3.key = %file.key.escape_debug(),
-                replay = replay.id,
-                asked,
-                records,
-                faulty,
-                "records replayed"
-            );
+            macro_rules! say {
+                ($say:ident, $what:literal) => {
+                    tracing::$say!(
+                        account = self.account.name,
+                        sqs.message_id = %origin.message.id,
+                        s3.bucket = file.bucket,
+                        s3.key = %file.key.escape_debug(),
+                        replay = replay.id,
+                        asked,
+                        records,
+                        faulty,
+                        $what
+                    )
+                };
+            }
+            match found < asked {
+                false => say!(info, "records replayed"),
+                true => say!(warn, "records replayed, but not all that were asked for are there"),
+            }
         }
         outcome
     }

@@ -24,7 +24,7 @@ use super::{Exit, complain, counted, load_config, put, say};
 use crate::cli::{GlobalArgs, ReplayArgs};
 use crate::config::{Account, Config};
 use journal::Journal;
-use line::{About, Line};
+use line::{About, Line, Record};
 use plan::Outgoing;
 use report::Fate;
 
@@ -62,13 +62,12 @@ pub(super) fn replay(args: &ReplayArgs, global: &GlobalArgs) -> anyhow::Result<E
         found.lines.iter().filter(|line| args.matches(line, &accounts)).collect();
     let is_due = |line: &&Line| args.again || !journal.has(&line.digest);
     let due: Vec<&Line> = matching.iter().copied().filter(is_due).collect();
-    let is_known = |line: &&Line| config.accounts.iter().any(|known| known.name == line.account);
-    let (ours, strangers): (Vec<&Line>, Vec<&Line>) = due.iter().copied().partition(is_known);
+    let (ours, strange): (Vec<&Line>, Vec<&Line>) =
+        due.iter().copied().partition(|line| nobody_for(line, &config).is_none());
     let mut plan = plan::plan(&ours, &found.lines, args.latest);
-    plan.refused.extend(strangers.iter().map(|line| {
-        let why = format!("the configuration has no account {}", line.account);
-        (line.place.clone(), why)
-    }));
+    let strange = strange.iter();
+    plan.refused
+        .extend(strange.filter_map(|line| Some((line.place.clone(), nobody_for(line, &config)?))));
     let messages = plan.messages;
     for (place, why) in &plan.refused {
         complain(&format!("{place}: cannot be replayed: {why}"));
@@ -97,6 +96,24 @@ fn chosen(config: &Config, wanted: &[String]) -> Result<Vec<String>, String> {
         account.ok_or_else(|| format!("--account {wanted}: the configuration has no such account"))
     };
     wanted.iter().map(named).collect()
+}
+
+/// Why nobody would take what this line asks for: it is settled all the same, and nobody would know.
+fn nobody_for(line: &Line, config: &Config) -> Option<String> {
+    let Some(account) = config.accounts.iter().find(|known| known.name == line.account) else {
+        return Some(format!("the configuration has no account {}", line.account));
+    };
+    let About::Object { record: Some(Record { sink: Some(sink), .. }), .. } = &line.about else {
+        return None;
+    };
+    let mut routes = config.routes.iter().filter(|route| account.routes.contains(&route.name));
+    let is_fed = routes.any(|route| route.sinks.contains(sink));
+    (!is_fed).then(|| {
+        format!(
+            "no route of {} leads to the sink {sink}: if it has another name now, put that into the line",
+            account.name
+        )
+    })
 }
 
 fn summary(
