@@ -1,9 +1,9 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
 use std::{ffi::OsStr, fs};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{DRAIN_SECONDS, check, read, root, run, text, tool, tools};
 
@@ -92,6 +92,61 @@ fn no_role_may_do_more_than_its_statements_spell_out() {
                 assert!(!through.is_null(), "{sid}");
             }
         }
+    }
+}
+
+/// The names of all parameters (and resources) that a value refers to.
+fn referred(value: &Value, found: &mut BTreeSet<String>) {
+    match value {
+        Value::String(text) => {
+            let names = text.split("${").skip(1).filter_map(|rest| rest.split_once('}'));
+            found.extend(names.map(|(name, _)| name.to_owned()));
+        }
+        Value::Array(values) => values.iter().for_each(|value| referred(value, found)),
+        Value::Object(members) => {
+            found.extend(members.get("Ref").and_then(Value::as_str).map(str::to_owned));
+            members.values().for_each(|value| referred(value, found));
+        }
+        _ => {}
+    }
+}
+
+#[test]
+#[ignore = "needs the validators: cargo xtask test"]
+fn no_parameter_widens_a_right() {
+    let mut template = template("service.yaml");
+    let mut names = BTreeSet::new();
+    for statement in statements(&template).values() {
+        referred(&statement["Resource"], &mut names);
+    }
+    let parameters = template["Parameters"].as_object_mut().expect("parameters");
+    let parameters = parameters.iter_mut().filter(|(name, _)| names.contains(*name));
+    let mut planted = 0;
+    for (_, parameter) in parameters {
+        parameter["Default"] = "*".into();
+        planted += 1;
+    }
+    assert!(planted >= 20, "{names:?}");
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("service.json");
+    fs::write(&path, template.to_string()).expect("written");
+    let output = tool("cfn-lint", &["--".as_ref(), path.as_os_str()], b"");
+    let refused = text(&output.stdout).matches("allowed by AllowedPattern").count();
+    assert_eq!(refused, planted, "{}", text(&output.stdout));
+}
+
+#[test]
+#[ignore = "needs the validators: cargo xtask test"]
+fn no_task_starts_before_its_rights() {
+    let template = template("service.yaml");
+    let awaited = template["Resources"]["Service"]["Metadata"]["StartsAfter"].as_array();
+    let awaited = awaited.expect("policies");
+    let policies: Vec<_> =
+        resources(&template).filter(|(_, it)| it["Type"] == "AWS::IAM::Policy").collect();
+    assert_eq!(awaited.len(), policies.len());
+    for (name, policy) in policies {
+        let reference = json!({ "Fn::If": [policy["Condition"], { "Ref": name }, ""] });
+        assert!(awaited.contains(&reference), "{name}");
     }
 }
 
