@@ -47,8 +47,9 @@ impl Logging {
 /// decides instead. Does nothing where logging was started before.
 pub fn init(format: LogFormat, verbose: u8) -> Logging {
     let level = match verbose {
-        // Where credentials are missing, the SDK tells of each place it has looked at, each time.
-        0 => "warn,aws_config=error,trailsift=info",
+        // Where credentials are missing, the SDK tells of each place it has looked at, each time; where
+        // something answers that speaks no HTTP, of each call, and so do we of what comes of them.
+        0 => "warn,aws_config=error,aws_smithy_http_client=error,trailsift=info",
         1 => "info,trailsift=debug",
         2 => "debug,trailsift=trace",
         _ => "trace",

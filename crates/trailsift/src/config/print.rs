@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Display, Write};
 
+use trailsift_event::text::is_unseen;
 use trailsift_route::{Condition, RouteSpec, Value};
 use trailsift_trail::MultiMember;
 
@@ -190,7 +191,11 @@ pub(super) fn quoted(text: &str) -> String {
     for c in text.chars() {
         match c {
             '"' | '\\' => out.extend(['\\', c]),
-            c if c.is_control() => out.push_str(&format!("\\u{:04X}", u32::from(c))),
+            // What a terminal does not show as it is, or shows elsewhere.
+            c if is_unseen(c) => match u32::from(c) {
+                short @ ..=0xFFFF => out.push_str(&format!("\\u{short:04X}")),
+                long => out.push_str(&format!("\\U{long:08X}")),
+            },
             c => out.push(c),
         }
     }

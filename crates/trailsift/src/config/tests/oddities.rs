@@ -350,3 +350,16 @@ fn a_warning_is_shown_as_a_compiler_would() {
 ";
     assert_eq!(shown, expected);
 }
+
+#[test]
+fn what_a_terminal_would_hide_or_reorder_is_printed_as_what_it_is() {
+    let path = r"/var/\u202Elnosj\u200B\U000E0041\u0007/zürich.jsonl";
+    let text = format!(
+        "{ACCOUNT}[[route]]\nname = \"r\"\nsinks = [\"s\"]\n[[route.selector]]\n\
+         eventSource = {{ exists = true }}\n[sink.s]\ntype = \"file\"\npath = \"{path}\"\n"
+    );
+    let config = config_of(&text);
+    let printed = config.to_string();
+    assert!(printed.contains(path), "{printed}");
+    assert_eq!(config_of(&printed), config);
+}
