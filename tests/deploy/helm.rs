@@ -212,6 +212,11 @@ fn every_pod_is_locked_down_and_has_time_to_drain() {
                 assert!(container["resources"]["limits"]["memory"].is_string(), "{name}");
             }
         }
+        // What judges the configuration is the same image, so it must get to the same nodes.
+        let [one, other] = pods(&manifests)[..] else { panic!("{name}") };
+        for place in ["nodeSelector", "tolerations"] {
+            assert_eq!(one[place], other[place], "{name}");
+        }
         let service = &pods(&manifests).into_iter().find(|pod| pod["restartPolicy"] != "Never");
         let service = service.expect("the workload's");
         assert!(service["terminationGracePeriodSeconds"].as_u64().expect("seconds") > 25, "{name}");
@@ -232,7 +237,11 @@ fn what_cannot_go_together_is_refused_with_the_reason() {
         ("persistence.enabled=false", "the quarantine's folder would be lost"),
         ("terminationGracePeriodSeconds=25", "must be above config.service.drain_timeout (25 s)"),
         ("config.service.drain_timeout=1m", "must be above config.service.drain_timeout (60 s)"),
-        ("config.toml=[service]", "its keys belong under config.service"),
+        ("config.toml=[ service ]", "its keys belong under config.service"),
+        ("config.toml=workers=5", "begins with a key"),
+        ("config.service.memory=449MiB", "(512 MiB) must be config.service.memory (449 MiB) and 64"),
+        ("resources.limits.memory=319Mi", "(319 MiB) must be config.service.memory (256 MiB) and 64"),
+        ("commonLabels.app\\.kubernetes\\.io/name=other", "'app.kubernetes.io/name'"),
         ("config.accounts=null", "name at least one account"),
         ("keda.enabled=true", "keda.enabled needs keda.queues"),
         ("config.service.listen=127.0.0.1:9180", "/config/service/listen"),

@@ -52,6 +52,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if $each -}}{{ mul $number $each }}{{- else -}}{{ div (add $number 999) 1000 }}{{- end -}}
 {{- end -}}
 
+{{/* The MiB of a size such as "256MiB" (trailsift's) or "1Gi" (Kubernetes'); 0 for what is written otherwise, which is left to them. */}}
+{{- define "trailsift.mebibytes" -}}
+{{- $unit := get (dict "Mi" 1 "MiB" 1 "Gi" 1024 "GiB" 1024) (regexReplaceAll "^[0-9]+" . "") -}}
+{{- if $unit -}}{{ mul (regexFind "^[0-9]+" . | int64) $unit }}{{- else -}}0{{- end -}}
+{{- end -}}
+
 {{/* trailsift.toml. */}}
 {{- define "trailsift.toml" -}}
 # Made by the Helm chart: config.service and config.toml.
@@ -80,8 +86,11 @@ data_dir = "/var/lib/trailsift"
 {{- if le (int64 .Values.terminationGracePeriodSeconds) $drain -}}
 {{- fail (printf "terminationGracePeriodSeconds (%d) must be above config.service.drain_timeout (%d s), or Kubernetes cuts the drain short" (int64 .Values.terminationGracePeriodSeconds) $drain) -}}
 {{- end -}}
-{{- if regexMatch "(?m)^\\s*\\[service\\]" .Values.config.toml -}}
+{{- if regexMatch "(?m)^\\s*\\[\\s*service\\s*\\]" .Values.config.toml -}}
 {{- fail "config.toml must not hold [service]: its keys belong under config.service" -}}
+{{- end -}}
+{{- if regexMatch "\\A(\\s|#[^\n]*\n)*[^\\s#\\[]" .Values.config.toml -}}
+{{- fail "config.toml begins with a key, which would be one of [service]: those belong under config.service, and config.toml begins with a table" -}}
 {{- end -}}
 {{- if not .Values.config.accounts -}}
 {{- fail "config.accounts is empty: name at least one account, as the chart's README shows" -}}
@@ -89,6 +98,11 @@ data_dir = "/var/lib/trailsift"
 {{- $elsewhere := regexMatch "(?m)^\\s*(sink|policy)\\s*=" (regexFind "(?ms)^\\s*\\[quarantine\\][^\\[]*" .Values.config.toml) -}}
 {{- if and (not .Values.persistence.enabled) (not $elsewhere) -}}
 {{- fail "without persistence.enabled the quarantine's folder would be lost with its pod: let config.toml say [quarantine] with a sink, or with policy = \"redrive\"" -}}
+{{- end -}}
+{{- $memory := include "trailsift.mebibytes" (toString .Values.config.service.memory) | int64 -}}
+{{- $limit := include "trailsift.mebibytes" (toString (dig "limits" "memory" "" (.Values.resources | default dict))) | int64 -}}
+{{- if and $memory $limit (lt $limit (add $memory 64)) -}}
+{{- fail (printf "resources.limits.memory (%d MiB) must be config.service.memory (%d MiB) and 64 MiB at least" $limit $memory) -}}
 {{- end -}}
 {{- if and .Values.keda.enabled (not .Values.keda.queues) -}}
 {{- fail "keda.enabled needs keda.queues" -}}
@@ -146,6 +160,18 @@ fsGroupChangePolicy: OnRootMismatch
 seccompProfile: { type: RuntimeDefault }
 {{- end -}}
 
+{{/* Where a pod may run: also that of `helm test`, for the image is the same. */}}
+{{- define "trailsift.placement" -}}
+{{- with .Values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
 {{- define "trailsift.containerSecurity" -}}
 allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true
@@ -156,10 +182,7 @@ capabilities: { drop: [ALL] }
 {{- define "trailsift.pod" -}}
 metadata:
   labels:
-    {{- include "trailsift.labels" . | nindent 4 }}
-    {{- with .Values.podLabels }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
+    {{- mergeOverwrite (include "trailsift.labels" . | fromYaml) .Values.podLabels | toYaml | nindent 4 }}
   annotations:
     # A changed configuration starts new pods: trailsift reads it at the start only.
     checksum/config: {{ include (print $.Template.BasePath "/configmap.yaml") . | sha256sum }}
@@ -181,13 +204,8 @@ spec:
   {{- with .Values.priorityClassName }}
   priorityClassName: {{ . }}
   {{- end }}
-  {{- with .Values.nodeSelector }}
-  nodeSelector:
-    {{- toYaml . | nindent 4 }}
-  {{- end }}
-  {{- with .Values.tolerations }}
-  tolerations:
-    {{- toYaml . | nindent 4 }}
+  {{- with include "trailsift.placement" . | trim }}
+  {{- . | nindent 2 }}
   {{- end }}
   {{- with .Values.affinity }}
   affinity:
