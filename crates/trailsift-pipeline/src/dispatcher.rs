@@ -11,8 +11,9 @@ use trailsift_core::{
     Source, WriteOutcome,
 };
 use trailsift_route::{Format, Formatter};
-use trailsift_trail::{FaultyRecord, Found, Replay, event_time};
+use trailsift_trail::{FaultyRecord, Found, event_time};
 
+use crate::asked::Asked;
 use crate::balance::Delivering;
 use crate::books::Books;
 use crate::budget::Budget;
@@ -95,7 +96,7 @@ pub(crate) struct Provenance {
     /// Tells what is found in the object now from what another configuration would find in it.
     pub(crate) reading: u64,
     /// The records that are asked for again; `None`: whatever is owed of the object.
-    pub(crate) replay: Option<Replay>,
+    pub(crate) replay: Option<Asked>,
 }
 
 impl Provenance {
@@ -110,16 +111,16 @@ impl Provenance {
     fn progress(&self, sink: &str, routes: RouteSet) -> String {
         let mut hasher = DefaultHasher::new();
         (self.reading, routes).hash(&mut hasher);
-        let Some(replay) = &self.replay else {
+        let Some(asked) = &self.replay else {
             return format!("{sink} {:016x}", hasher.finish());
         };
-        replay.hash(&mut hasher);
+        asked.digest.hash(&mut hasher);
         format!("{sink} replay-{:016x}", hasher.finish())
     }
 
     /// Whether the sink is to have the record in this place, if a route leads it there.
     fn is_asked_for(&self, sink: &str, index: u64) -> bool {
-        self.replay.as_ref().is_none_or(|replay| replay.asks_for_at(sink, index))
+        self.replay.as_ref().is_none_or(|asked| asked.has_for(sink, index))
     }
 
     /// The place in the file from which on the sink is owed records.

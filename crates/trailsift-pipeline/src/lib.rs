@@ -2,6 +2,7 @@
 
 mod acker;
 mod admission;
+mod asked;
 mod attempts;
 mod backoff;
 mod bad_records;

@@ -7,6 +7,7 @@ use trailsift_core::{
 use trailsift_trail::{Counts, NotifiedObject, ObjectFault, Replay};
 
 use crate::admission::{Admission, admit};
+use crate::asked::Asked;
 use crate::backoff::full_jitter;
 use crate::dispatcher::{Origin, Undelivered, chain, parcel_of};
 use crate::notes::warn_of_refused;
@@ -81,8 +82,8 @@ impl Lane {
             }
             Err(Broken::Store(error)) => return self.not_read(&file, &error, origin).await,
         };
-        if let Some(replay) = &read.from.replay {
-            return self.replayed(&file, &read, replay, origin).await;
+        if let Some(asked) = &read.from.replay {
+            return self.replayed(&file, &read, asked, origin).await;
         }
         let outcome = match &read.fault {
             None => Outcome::Done,
@@ -113,13 +114,13 @@ impl Lane {
         &self,
         file: &LogFile,
         read: &Read,
-        replay: &Replay,
+        request: &Asked,
         origin: Origin<'_>,
     ) -> Outcome {
         let Replayed { records, faulty } = read.replayed;
-        let (asked, found) = (replay.asked(), records + faulty);
+        let (asked, found) = (request.count(), records + faulty);
         let outcome = match &read.fault {
-            // Some of them may be beyond the damage, where nobody can look.
+            // Some of them may be beyond the damage, where nobody can look, or too many to be parked.
             Some(fault) if found < asked => {
                 self.park_once(origin, parcel_of_object(read, fault, origin)).await
             }
@@ -137,7 +138,7 @@ impl Lane {
                         sqs.message_id = %origin.message.id,
                         s3.bucket = file.bucket,
                         s3.key = %file.key.escape_debug(),
-                        replay = replay.id,
+                        replay = request.id,
                         asked,
                         records,
                         faulty,

@@ -5,10 +5,10 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use trailsift_core::{Known, LogFile, ObjectId, Reason, Revision, Selection, Source, StoreError};
 use trailsift_trail::{
-    Counts, Found, NotifiedObject, ObjectFault, Progress, Replay, SiftLimits, Sifter, Traits,
-    event_time,
+    Counts, Found, NotifiedObject, ObjectFault, Progress, SiftLimits, Sifter, Traits, event_time,
 };
 
+use crate::asked::Asked;
 use crate::bad_records::BadRecords;
 use crate::cpu::BRIEF_BYTES;
 use crate::dispatcher::{Origin, Provenance, Undelivered};
@@ -52,23 +52,25 @@ pub(crate) struct Read {
 pub(crate) struct Replayed {
     /// Selected ones.
     pub(crate) records: u64,
-    /// Ones that cannot be read, still.
+    /// Ones that cannot be read, still, and are parked one by one.
     pub(crate) faulty: u64,
 }
 
 impl Replayed {
-    /// What is asked for of what was found.
-    fn of(&mut self, mut found: Vec<Found>, from: &Provenance) -> Vec<Found> {
-        let Some(replay) = &from.replay else { return found };
-        found.retain(|found| {
-            let (index, count) = match found {
-                Found::Record(record) => (record.index, &mut self.records),
-                Found::Fault(record) => (record.index, &mut self.faulty),
-            };
-            let is_asked_for = replay.asks_for(index);
-            *count += u64::from(is_asked_for);
-            is_asked_for
+    /// What is to be delivered and parked of what was found: what is asked for.
+    fn of(&mut self, mut found: Vec<Found>, from: &Provenance, bad: &mut BadRecords) -> Vec<Found> {
+        let Some(asked) = &from.replay else { return bad.limit(found) };
+        found.retain(|found| match found {
+            Found::Record(record) => asked.has(record.index),
+            Found::Fault(record) => asked.has(record.index),
         });
+        let found = bad.limit(found);
+        for found in &found {
+            match found {
+                Found::Record(_) => self.records += 1,
+                Found::Fault(_) => self.faulty += 1,
+            }
+        }
         found
     }
 }
@@ -149,7 +151,7 @@ impl Lane {
             .map_err(Broken::Store)?;
         let source = self.source(file, reading.etag.clone(), reading.version_id.clone());
         let mut from = self.provenance(file, source, notified).await;
-        from.replay = replay_of(object, &from.source);
+        from.replay = self.asked_of(object, &from.source, origin);
         if from.replay.is_none() && self.is_done(&from.known) {
             return Err(Broken::Duplicate);
         }
@@ -196,7 +198,7 @@ impl Lane {
                 }
                 Ok(Progress::Full) => {
                     *released = true;
-                    let found = bad.limit(replayed.of(sifter.take(), &from));
+                    let found = replayed.of(sifter.take(), &from, &mut bad);
                     times.note(&found);
                     let origin = Origin { more_follows: true, ..origin };
                     self.deliver(found, &from, origin).await?;
@@ -210,7 +212,7 @@ impl Lane {
             (sifter, step) = self.sift(sifter, fed).await;
         };
         let (counts, sha256, traits) = (sifter.counts(), sifter.sha256(), sifter.traits());
-        let found = bad.limit(replayed.of(sifter.take(), &from));
+        let found = replayed.of(sifter.take(), &from, &mut bad);
         // A sink may take its time: what the room was for goes first, and only then the room.
         drop(sifter);
         drop(room);
@@ -299,6 +301,32 @@ impl Lane {
         Provenance { source, id, known, reading: self.reading, replay: None }
     }
 
+    /// The records that are asked for, if what answered is what they were in. If it was overwritten since,
+    /// their places say nothing any more: then it is an object like any other.
+    fn asked_of(
+        &self,
+        object: &NotifiedObject,
+        source: &Source,
+        origin: Origin<'_>,
+    ) -> Option<Asked> {
+        let asked = Asked::of(object.replay.as_ref()?)?;
+        let is_pinned = Revision::of(object.version_id.as_deref(), None).is_some();
+        let etag = |etag: &Option<String>| Revision::of(None, etag.as_deref());
+        if is_pinned || object.etag.is_none() || etag(&object.etag) == etag(&source.etag) {
+            return Some(asked);
+        }
+        tracing::warn!(
+            account = self.account.name,
+            sqs.message_id = %origin.message.id,
+            s3.bucket = source.bucket,
+            s3.key = %source.key.escape_debug(),
+            replay = asked.id,
+            asked = asked.count(),
+            "no records replayed: the object that they were in was overwritten"
+        );
+        None
+    }
+
     fn count_bytes(&self, before: &mut Counts, now: Counts) {
         let account = self.account.name.as_str();
         let bytes = &self.shared.metrics.bytes;
@@ -306,16 +334,6 @@ impl Lane {
         bytes.with_label_values(&[account, "inflated"]).inc_by(now.inflated - before.inflated);
         *before = now;
     }
-}
-
-/// The records that are asked for, if what answered is what they were in. If it was overwritten since,
-/// their places say nothing any more: then it is an object like any other.
-fn replay_of(object: &NotifiedObject, source: &Source) -> Option<Replay> {
-    let replay = object.replay.as_ref().filter(|replay| replay.is_of_records())?;
-    let is_pinned = Revision::of(object.version_id.as_deref(), None).is_some();
-    let etag = |etag: &Option<String>| Revision::of(None, etag.as_deref());
-    let is_same = is_pinned || object.etag.is_none() || etag(&object.etag) == etag(&source.etag);
-    is_same.then(|| replay.clone())
 }
 
 fn crowded(file: &LogFile) -> Undelivered {

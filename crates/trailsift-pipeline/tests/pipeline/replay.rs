@@ -30,6 +30,19 @@ fn replay(line: &Value, id: &str) -> String {
     }])
 }
 
+/// A request for these records of the file.
+fn replay_of(key: &str, records: Vec<ReplayedRecords>) -> String {
+    announce(&[NotifiedObject {
+        bucket: BUCKET.into(),
+        key: key.into(),
+        version_id: None,
+        etag: None,
+        size: None,
+        event_time: None,
+        replay: Some(Replay { id: "0a".into(), records }),
+    }])
+}
+
 async fn send(rig: &Rig, body: String) {
     rig.queue.send(body);
     within(600 * SECOND, rig.queue.until_empty()).await;
@@ -219,5 +232,37 @@ async fn what_is_beyond_the_damage_of_its_file_is_parked_again_with_the_file() {
     beyond["index"] = 9.into();
     send(&rig, replay(&beyond, "0b")).await;
     assert_eq!((rig.events().len(), rig.parked().len()), (events + 1, lines + 1));
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_bad_records_than_are_parked_one_by_one_are_parked_as_their_file() {
+    let rig = Rig::new();
+    let file = key("one");
+    let bad = vec!["7"; 150].join(",");
+    rig.store.put(BUCKET, &file, gzip(format!(r#"{{"Records":[{bad}]}}"#).as_bytes()));
+    let records = vec![ReplayedRecords { sink: None, indexes: (0..150).collect() }];
+    let running = rig.start();
+    send(&rig, replay_of(&file, records)).await;
+    let parked = rig.parked();
+    let of_file: Vec<_> = parked.iter().filter(|line| line["index"].is_null()).collect();
+    assert_eq!(of_file.len(), 1, "50 of them would be in no line");
+    assert_eq!((parked.len(), &of_file[0]["reason"]), (101, &"too_many_bad_records".into()));
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_place_that_is_named_ten_thousand_times_over_is_looked_up_once() {
+    let rig = Rig::new();
+    let all: Vec<String> = (0..20_000).map(|n| selected(&n.to_string())).collect();
+    let all: Vec<&str> = all.iter().map(String::as_str).collect();
+    let file = key("one");
+    rig.store.put(BUCKET, &file, trail_file(&all));
+    let records = |n| ReplayedRecords { sink: Some(format!("s{n}")), indexes: [30_000].into() };
+    let mut records: Vec<_> = (0..30_000).map(records).collect();
+    records.push(ReplayedRecords { sink: Some("siem".into()), indexes: [19_999].into() });
+    let running = rig.start();
+    send(&rig, replay_of(&file, records)).await;
+    assert_eq!(rig.events(), all[19_999..]);
     running.stop().await;
 }

@@ -10,6 +10,8 @@ use super::{NotifiedObject, form};
 
 /// An id is a digest in hexadecimal digits.
 const MAX_ID: usize = 64;
+/// So many characters of the parser's error are told.
+const MAX_ERROR: usize = 200;
 
 /// The object is announced anew because something of it is in the quarantine.
 ///
@@ -42,19 +44,6 @@ impl Replay {
         !self.records.is_empty()
     }
 
-    /// Whether the record in this place is asked for, on behalf of whomever.
-    pub fn asks_for(&self, index: u64) -> bool {
-        self.records.iter().any(|records| records.indexes.contains(&index))
-    }
-
-    /// Whether the record in this place is asked for on behalf of this sink.
-    pub fn asks_for_at(&self, sink: &str, index: u64) -> bool {
-        let concerns = |records: &&ReplayedRecords| {
-            records.sink.as_deref().is_none_or(|concerned| concerned == sink)
-        };
-        self.records.iter().filter(concerns).any(|records| records.indexes.contains(&index))
-    }
-
     /// How many records are asked for, each counted once.
     pub fn asked(&self) -> u64 {
         let all: BTreeSet<_> = self.records.iter().flat_map(|it| &it.indexes).collect();
@@ -69,8 +58,11 @@ pub(super) fn of_entry(entry: &Members<'_>) -> Result<Option<Replay>, String> {
     }
     let ours = entry.object("trailsift")?;
     let replay = ours.present("replay").ok_or("trailsift has no replay")?;
-    let replay: Replay = serde_json::from_str(replay)
-        .map_err(|error| format!("trailsift.replay cannot be read: {error}"))?;
+    let replay: Replay = serde_json::from_str(replay).map_err(|error| {
+        // It may quote what is there, which may be as long as the message.
+        let error: String = error.to_string().chars().take(MAX_ERROR).collect();
+        format!("trailsift.replay cannot be read: {error}")
+    })?;
     let is_id = (1..=MAX_ID).contains(&replay.id.len())
         && replay.id.bytes().all(|byte| byte.is_ascii_hexdigit());
     if !is_id {

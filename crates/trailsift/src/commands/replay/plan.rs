@@ -252,8 +252,11 @@ mod tests {
         let (whole, records) =
             (whole.replay.as_ref().expect("a replay"), records.replay.as_ref().expect("a replay"));
         assert!(!whole.is_of_records());
-        assert!(records.asks_for_at("siem", 3) && !records.asks_for_at("other", 3));
-        assert!(records.asks_for_at("siem", 9) && records.asks_for_at("other", 9));
+        let asked = records
+            .records
+            .iter()
+            .map(|it| (it.sink.as_deref(), it.indexes.iter().copied().collect()));
+        assert_eq!(asked.collect::<Vec<_>>(), [(None, vec![9]), (Some("siem"), vec![3])]);
     }
 
     #[test]
