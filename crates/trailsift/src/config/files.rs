@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
 
-use super::findings::{Findings, Place, Severity, names_a_secret};
+use super::findings::{Findings, Place, Severity, is_a_credential, names_a_secret};
 
 /// A configuration is written by hand.
 const LARGEST_FILE: u64 = 4 << 20;
@@ -197,7 +197,7 @@ fn hide_in_value(
         DeValue::String(text) => {
             let credentials = text.contains("://") && (text.contains('@') || names_a_secret(text));
             let misplaced = is_env && !text.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_');
-            if secret || credentials || misplaced {
+            if secret || credentials || misplaced || is_a_credential(text) {
                 hidden.push(value.span());
             }
         }

@@ -30,6 +30,15 @@ pub(super) fn names_a_secret(name: &str) -> bool {
         || words.any(|word| SECRET_WORDS.contains(&word))
 }
 
+/// Whether a text is a secret by what it says, whatever it is called: the credentials of a header, such as
+/// `Bearer abc`.
+pub(super) fn is_a_credential(text: &str) -> bool {
+    const SCHEMES: [&str; 4] = ["bearer", "basic", "splunk", "apikey"];
+    let mut words = text.split_ascii_whitespace();
+    let is_scheme = |word: &str| SCHEMES.iter().any(|scheme| word.eq_ignore_ascii_case(scheme));
+    words.next().is_some_and(is_scheme) && words.next().is_some() && words.next().is_none()
+}
+
 /// A configuration file as read.
 struct SourceFile {
     path: PathBuf,

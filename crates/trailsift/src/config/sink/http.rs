@@ -9,7 +9,7 @@ use trailsift_sinks::Connection;
 use super::connection::{self, GZIP, connection, gzip_word};
 use super::secret::{HeaderValue, secret};
 use crate::config::BodyShape;
-use crate::config::findings::{At, names_a_secret};
+use crate::config::findings::{At, is_a_credential, names_a_secret};
 use crate::config::kinds::{OneOf, TableOf};
 use crate::config::print::{key, quoted};
 use crate::config::reader::{Kind, Node, Section};
@@ -78,7 +78,7 @@ pub(super) fn headers(node: &Node<'_, '_>) -> BTreeMap<String, HeaderValue> {
 /// Never shows the value: it may be a secret under a name that we do not know for one.
 fn header(name: &At<String>, node: &Node<'_, '_>) -> Option<HeaderValue> {
     match node.value {
-        DeValue::String(_) if names_a_secret(&name.value) => {
+        DeValue::String(text) if names_a_secret(&name.value) || is_a_credential(text) => {
             node.error(
                 format!("the header `{}` is a literal secret", name.value),
                 "secrets are never literals: use { env = \"NAME\" } or { file = \"/run/secrets/x\" }",

@@ -268,6 +268,7 @@ fn each_mistake_has_one_error_with_its_remedy() {
         ("Authorization = { env = \"A\", file = \"b\" }", "a secret has `env` or `file`, not both"),
         ("Authorization = { value = \"hunter2\" }", "unknown key `value`"),
         ("X-Auth = \"hunter2\"", "the header `X-Auth` is a literal secret"),
+        ("X-Forward = \"Bearer hunter2\"", "the header `X-Forward` is a literal secret"),
         ("Host = \"h\"", "the header `Host` is the sink's own"),
         ("\"a b\" = \"h\"", "\"a b\" is no header name"),
     ] {
