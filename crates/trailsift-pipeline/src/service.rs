@@ -406,8 +406,8 @@ async fn run_account(
     drop(reached);
     note_queue(&account, &status, &shared);
     let health = Arc::new(shared.health.of_account(&name));
-    let readable = Readable::new(Arc::clone(&account.store), Arc::clone(&health));
-    let account = Account { store: Arc::new(readable), ..account };
+    let readable = Arc::new(Readable::new(Arc::clone(&account.store), Arc::clone(&health)));
+    let account = Account { store: Arc::clone(&readable) as _, ..account };
     let (acker, acking) = Acker::new(Arc::clone(&account.queue), Arc::clone(&health));
     let judge = Judge::new(Arc::clone(&account.selection));
     let reading = reading_of(&*account.selection, &shared.settings);
@@ -434,6 +434,7 @@ async fn run_account(
         listened = listen(Arc::clone(&lane), visibility, stop) => listened,
         never = acking => match never {},
         never = watch_backlog(&lane) => match never {},
+        never = readable.forget_in_time() => match never {},
     };
     match listened {
         Ok(()) => AccountEnded::Served,
