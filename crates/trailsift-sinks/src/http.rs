@@ -164,11 +164,12 @@ impl HttpSink {
 #[async_trait]
 impl Post for HttpSink {
     async fn post(&self, entries: &[Entry]) -> Answer {
-        let body = match self.body {
-            BodyShape::Ndjson => ndjson(entries),
-            BodyShape::JsonArray => json_array(entries),
+        let (entries, shape) = (entries.to_vec(), self.body);
+        let make = move || match shape {
+            BodyShape::Ndjson => ndjson(&entries),
+            BodyShape::JsonArray => json_array(&entries),
         };
-        let body = match encoded(body, self.gzip).await {
+        let body = match encoded(self.gzip, make).await {
             Ok(body) => body,
             Err(error) => return Answer::Later(error),
         };

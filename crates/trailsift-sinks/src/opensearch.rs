@@ -1,4 +1,5 @@
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -134,7 +135,7 @@ impl OpenSearchSettings {
 pub struct OpenSearchSink {
     name: String,
     wire: Wire,
-    index: IndexTemplate,
+    index: Arc<IndexTemplate>,
     op: BulkOp,
     gzip: bool,
     search_time: Duration,
@@ -158,7 +159,7 @@ impl OpenSearchSink {
             wire: Wire::new(&sink, &settings.connection, HeaderMap::new(), headers)?,
             name: sink,
             search_time: settings.connection.search_time(),
-            index: settings.index,
+            index: Arc::new(settings.index),
             op: settings.op,
             gzip: settings.gzip,
             limits: settings.limits,
@@ -166,28 +167,10 @@ impl OpenSearchSink {
         })
     }
 
-    /// Two lines for each event: what to do, and its document.
-    fn body(&self, entries: &[Entry]) -> Vec<u8> {
-        let size = |entry: &Entry| entry.data.len() + 128;
-        let mut body = Vec::with_capacity(entries.iter().map(size).sum());
-        let op = match self.op {
-            BulkOp::Create => "create",
-            BulkOp::Index => "index",
-        };
-        for entry in entries {
-            let event = Event::new(&entry.record);
-            // Neither holds anything that JSON would have to escape.
-            let (index, id) = (self.index.render(&event), origin::id(entry, &event));
-            let action = format!("{{\"{op}\":{{\"_index\":\"{index}\",\"_id\":\"{id}\"}}}}\n");
-            body.extend_from_slice(action.as_bytes());
-            body.extend_from_slice(&entry.line());
-            body.push(b'\n');
-        }
-        body
-    }
-
     async fn send(&self, entries: &[Entry]) -> Result<Answer, SinkError> {
-        let body = encoded(self.body(entries), self.gzip).await?;
+        let count = entries.len();
+        let (entries, index, op) = (entries.to_vec(), Arc::clone(&self.index), self.op);
+        let body = encoded(self.gzip, move || body(&entries, &index, op)).await?;
         let mut url = self.wire.below("/_bulk");
         // Everything else in the answer is for people: 20 times as many bytes.
         url.query_pairs_mut().append_pair("filter_path", bulk::FILTER);
@@ -196,7 +179,7 @@ impl OpenSearchSink {
         if self.gzip {
             request = request.header(CONTENT_ENCODING, "gzip");
         }
-        let reading = Reading::UpTo(bulk::longest_answer(entries.len()));
+        let reading = Reading::UpTo(bulk::longest_answer(count));
         let reply = self.wire.send(request, reading).await?;
         Ok(match reply.status {
             StatusCode::OK => match reply.body.as_deref().and_then(bulk::read) {
@@ -217,6 +200,26 @@ impl OpenSearchSink {
             status => Answer::Later(self.wire.later(&reply, explain(status)).await),
         })
     }
+}
+
+/// Two lines for each event: what to do, and its document.
+fn body(entries: &[Entry], index: &IndexTemplate, op: BulkOp) -> Vec<u8> {
+    let size = |entry: &Entry| entry.data.len() + 128;
+    let mut body = Vec::with_capacity(entries.iter().map(size).sum());
+    let op = match op {
+        BulkOp::Create => "create",
+        BulkOp::Index => "index",
+    };
+    for entry in entries {
+        let event = Event::new(&entry.record);
+        // Neither holds anything that JSON would have to escape.
+        let (index, id) = (index.render(&event), origin::id(entry, &event));
+        let action = format!("{{\"{op}\":{{\"_index\":\"{index}\",\"_id\":\"{id}\"}}}}\n");
+        body.extend_from_slice(action.as_bytes());
+        body.extend_from_slice(&entry.line());
+        body.push(b'\n');
+    }
+    body
 }
 
 #[async_trait]

@@ -111,8 +111,9 @@ impl OtlpSink {
     }
 
     async fn send(&self, entries: &[Entry]) -> Result<Answer, SinkError> {
-        let request = logs::request(entries, SystemTime::now());
-        let body = encoded(request.encode_to_vec(), self.gzip).await?;
+        let (entries, now) = (entries.to_vec(), SystemTime::now());
+        let make = move || logs::request(&entries, now).encode_to_vec();
+        let body = encoded(self.gzip, make).await?;
         let request = self.wire.request(Method::POST, self.wire.url()).body(body);
         let reply = self.wire.send(request, LONGEST_ANSWER).await?;
         Ok(match judge(reply.status) {
@@ -203,7 +204,7 @@ impl Sink for OtlpSink {
     /// Sends a request without records, which receivers take and forget. Only 401, 403, 404 and
     /// server errors count against it: some find an empty request a bad one, and say so.
     async fn check(&self) -> Result<(), SinkError> {
-        let body = encoded(proto::Request::default().encode_to_vec(), self.gzip).await?;
+        let body = encoded(self.gzip, || proto::Request::default().encode_to_vec()).await?;
         let request = self.wire.request(Method::POST, self.wire.url()).body(body);
         let reply = self.wire.send(request, Reading::Drain).await?;
         let status = reply.status;

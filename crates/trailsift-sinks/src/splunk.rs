@@ -1,4 +1,5 @@
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -138,7 +139,7 @@ const LONGEST_ANSWER: Reading = Reading::UpTo(256 << 10);
 pub struct SplunkSink {
     name: String,
     wire: Wire,
-    labels: Labels,
+    labels: Arc<Labels>,
     gzip: bool,
     search_time: Duration,
     limits: Limits,
@@ -165,7 +166,7 @@ impl SplunkSink {
             // A number is good at the indexer that gave it: polls must go where the request went.
             wire: Wire::new(&sink, &settings.connection, fixed, headers)?.sticky(),
             name: sink,
-            labels: Labels::new(&settings),
+            labels: Arc::new(Labels::new(&settings)),
             gzip: settings.gzip,
             search_time: settings.connection.search_time(),
             limits: settings.limits,
@@ -182,7 +183,8 @@ impl SplunkSink {
     }
 
     async fn send(&self, entries: &[Entry]) -> Result<Answer, SinkError> {
-        let body = encoded(self.labels.body(entries), self.gzip).await?;
+        let (entries, labels) = (entries.to_vec(), Arc::clone(&self.labels));
+        let body = encoded(self.gzip, move || labels.body(&entries)).await?;
         let Some(acks) = &self.acks else {
             let reply = self.wire.send(self.request(body), LONGEST_ANSWER).await?;
             return Ok(match read(&reply) {

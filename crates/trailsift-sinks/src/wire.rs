@@ -319,21 +319,26 @@ async fn read(mut response: Response, most: usize) -> Option<Bytes> {
     }
 }
 
-/// The body as it travels.
+/// The body as it travels, made and compressed on a thread that may be busy for as long as that takes:
+/// milliseconds for a usual batch, more than a second for the largest, too long for the threads that
+/// do the waiting.
 ///
 /// # Errors
-/// If it cannot be compressed, for want of a thread.
-pub(crate) async fn encoded(body: Vec<u8>, gzip: bool) -> Result<Bytes, SinkError> {
-    if !gzip {
-        return Ok(body.into());
-    }
-    // Compressing a batch takes milliseconds, too long for the threads that do the waiting.
-    let compressed = tokio::task::spawn_blocking(move || {
+/// If there is no such thread, or the body cannot be compressed.
+pub(crate) async fn encoded(
+    gzip: bool,
+    make: impl FnOnce() -> Vec<u8> + Send + 'static,
+) -> Result<Bytes, SinkError> {
+    let made = tokio::task::spawn_blocking(move || {
+        let body = make();
+        if !gzip {
+            return Ok(body);
+        }
         let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::new(4));
         encoder.write_all(&body)?;
         encoder.finish()
     });
-    let failed = || SinkError::retry("cannot compress the request");
-    let bytes = compressed.await.map_err(|error| failed().because(error))?;
+    let failed = || SinkError::retry("cannot make the request's body");
+    let bytes: std::io::Result<Vec<u8>> = made.await.map_err(|error| failed().because(error))?;
     bytes.map(Bytes::from).map_err(|error| failed().because(error))
 }
