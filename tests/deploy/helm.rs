@@ -239,8 +239,14 @@ fn what_cannot_go_together_is_refused_with_the_reason() {
         ("config.service.drain_timeout=1m", "must be above config.service.drain_timeout (60 s)"),
         ("config.toml=[ service ]", "its keys belong under config.service"),
         ("config.toml=workers=5", "begins with a key"),
-        ("config.service.memory=449MiB", "(512 MiB) must be config.service.memory (449 MiB) and 64"),
-        ("resources.limits.memory=319Mi", "(319 MiB) must be config.service.memory (256 MiB) and 64"),
+        (
+            "config.service.memory=449MiB",
+            "(512 MiB) must be config.service.memory (449 MiB) and 64",
+        ),
+        (
+            "resources.limits.memory=319Mi",
+            "(319 MiB) must be config.service.memory (256 MiB) and 64",
+        ),
         ("commonLabels.app\\.kubernetes\\.io/name=other", "'app.kubernetes.io/name'"),
         ("config.accounts=null", "name at least one account"),
         ("keda.enabled=true", "keda.enabled needs keda.queues"),
