@@ -136,6 +136,10 @@ where
         let mut line = Members(String::new());
         line.put("timestamp", &Value::from(timestamp));
         line.put("level", &Value::from(metadata.level().as_str()));
+        // Some libraries give their events a name and no message.
+        if metadata.fields().field("message").is_none() {
+            line.put("message", &Value::from(metadata.name()));
+        }
         event.record(&mut line);
         line.put("target", &Value::from(metadata.target()));
         writeln!(writer, "{{{}}}", line.0)
@@ -210,6 +214,8 @@ fn shortened(text: &str) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
     use super::*;
 
     #[test]
@@ -223,6 +229,35 @@ mod tests {
         assert_eq!((value["s3.key"].as_str(), &value["index"]), (Some(hostile), &7.into()));
         assert!(value.get("level").is_none());
         assert!(!text.chars().any(is_unseen), "{text}");
+    }
+
+    #[test]
+    fn an_event_without_a_message_is_called_by_its_name() {
+        #[derive(Clone, Default)]
+        struct Lines(Arc<Mutex<Vec<u8>>>);
+        impl std::io::Write for Lines {
+            fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+                self.0.lock().expect("no panic while it is held").write(bytes)
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let lines = Lines::default();
+        let to = lines.clone();
+        let layer = layer().with_writer(move || to.clone()).event_format(JsonLine);
+        tracing::subscriber::with_default(registry().with(layer), || {
+            tracing::event!(name: "Exporter.Failed", tracing::Level::WARN, error = "gone");
+            tracing::warn!(error = "gone", "said");
+        });
+        let text = lines.0.lock().expect("no panic while it is held").clone();
+        let lines: Vec<Value> = String::from_utf8(text)
+            .expect("UTF-8")
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("one object"))
+            .collect();
+        let messages: Vec<_> = lines.iter().map(|line| line["message"].as_str()).collect();
+        assert_eq!(messages, [Some("Exporter.Failed"), Some("said")]);
     }
 
     #[test]
