@@ -353,6 +353,27 @@ async fn a_batch_that_is_too_large_condemns_nobody_in_it_and_an_event_alone_is_p
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_event_of_the_largest_size_is_taken_whatever_account_and_id_it_names() {
+    let compression = KafkaCompression::None;
+    for key in [KafkaKey::Account, KafkaKey::EventId] {
+        for length in [12, 128, 5_000] {
+            let mut cluster = Cluster::new(1);
+            cluster.settings = KafkaSettings { compression, key, ..cluster.settings };
+            let sink = cluster.kafka();
+            let name = "1".repeat(length);
+            let mut event = format!(
+                "{{\"eventID\":\"{name}\",\"recipientAccountId\":\"{name}\",\"padding\":\""
+            );
+            event.push_str(&"x".repeat(sink.limits().entry_bytes - event.len() - 2));
+            event.push_str("\"}");
+            let events = batch([&event]);
+            let answer = sink.write(&events).await;
+            assert_eq!(acknowledged(&events, &answer).len(), 1, "{key:?} {length}: {answer:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_topic_that_refuses_everything_condemns_ten_events_and_its_check_says_so() {
     let cluster = Cluster::new(1);
     let sink = cluster.kafka();
