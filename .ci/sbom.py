@@ -15,7 +15,10 @@ BUILDS = {"trailsift.cdx.json": [], "trailsift-all-features.cdx.json": ["--all-f
 
 
 def run(*command):
-    return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        sys.exit(f"{' '.join(command)} failed; if it is cargo-cyclonedx that is missing, .ci/run installs it in target/ci-tools/bin")
+    return done.stdout
 
 
 def written(features):
