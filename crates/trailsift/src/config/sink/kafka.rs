@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Write};
 use std::net::IpAddr;
+use std::path::Path;
 
 use trailsift_sinks::{
     KafkaCompression, KafkaKey, KafkaLogin, KafkaMechanism, KafkaSettings, KafkaUser, SecretSource,
@@ -91,6 +92,20 @@ fn is_loopback(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
 }
 
+/// As the sinks over HTTP judge theirs; whether each certificate is one, librdkafka says at the start.
+fn judge_authorities(path: &Path) -> Result<(), String> {
+    let shown = path.display().to_string();
+    let shown = shown.escape_debug();
+    let pem = std::fs::read(path).map_err(|cause| {
+        format!("{shown} cannot be read ({cause}): it must be a file of certificates in PEM")
+    })?;
+    let begin = b"-----BEGIN CERTIFICATE-----";
+    match pem.windows(begin.len()).any(|part| part == begin) {
+        true => Ok(()),
+        false => Err(format!("{shown} holds no certificate in PEM")),
+    }
+}
+
 /// What could not be read is reported, so a value that stands in for it is never used.
 pub(super) fn kafka(section: &mut Section<'_, '_>, kind: Place) -> KafkaConfig {
     let findings = section.scope.findings;
@@ -121,6 +136,11 @@ pub(super) fn kafka(section: &mut Section<'_, '_>, kind: Place) -> KafkaConfig {
     }
     if let Some(file) = ca_file.as_ref().filter(|_| !is_encrypted) {
         findings.error(file.place, "`ca_file` has no meaning with tls = false", "leave it out");
+    }
+    if let Some(file) = ca_file.as_ref().filter(|_| is_encrypted)
+        && let Err(problem) = judge_authorities(&file.value)
+    {
+        findings.error(file.place, format!("`ca_file` {problem}"), "");
     }
     let timeout = Span::seconds(1, 600);
     let sizes = ByteSize::new(1 << 10)..=ByteSize::mebibytes(64);

@@ -33,6 +33,11 @@ fn every_mistake_is_named_with_its_remedy() {
             format!("{KAFKA}tls = false\nallow_plaintext = true\nca_file = \"/ca.pem\"\n"),
             "has no meaning",
         ),
+        (
+            format!("{KAFKA}ca_file = \"/nowhere/ca.pem\"\n"),
+            "`ca_file` /nowhere/ca.pem cannot be read",
+        ),
+        (format!("{KAFKA}ca_file = \"Cargo.toml\"\n"), "holds no certificate"),
         (format!("{KAFKA}key = \"eventID\"\n"), "must be \"account\" or \"event_id\""),
         (sasl("username = \"u\", password = \"hunter2\""), "is a literal secret"),
         (sasl("username = \"\", password = { env = \"SIEM_AUTHORIZATION\" }"), "is empty"),
@@ -64,9 +69,11 @@ mod with_kafka {
 
     #[test]
     fn what_is_printed_is_what_was_read() {
+        let folder = folder(&[("ca.pem", "-----BEGIN CERTIFICATE-----\n")]);
+        let authorities = folder.path().join("ca.pem").display().to_string();
         let all = format!(
             "{KAFKA}key = \"event_id\"\ncompression = \"zstd\"\nmax_message = \"4MiB\"\ntimeout = \"10s\"\n\
-             ca_file = \"/ca.pem\"\n\
+             ca_file = \"{authorities}\"\n\
              sasl = {{ mechanism = \"SCRAM-SHA-256\", username = \"u\", password = {PASSWORD} }}\n"
         );
         for keys in [KAFKA, &all] {
@@ -82,6 +89,9 @@ mod with_kafka {
         let (_, after) = SAMPLES[2].1.split_once("# [sink.events]\n").expect("the block");
         let (block, _) = after.split_once("\n\n").expect("its end");
         let keys: String = block.lines().map(|line| format!("{}\n", &line[2..])).collect();
+        let folder = folder(&[("ca.pem", "-----BEGIN CERTIFICATE-----\n")]);
+        let authorities = folder.path().join("ca.pem").display().to_string();
+        let keys = keys.replace("/etc/trailsift/ca.pem", &authorities);
         let SinkKind::Kafka(written) = &config_of(&sink(&keys)).sinks["s"].kind.clone() else {
             panic!("kafka")
         };
