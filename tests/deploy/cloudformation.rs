@@ -169,6 +169,10 @@ fn the_task_is_locked_down_and_has_time_to_drain() {
         assert!(stop[bound].as_u64().expect("seconds") > DRAIN_SECONDS);
     }
     let containers = &template["Resources"]["TaskDefinition"]["Properties"]["ContainerDefinitions"];
+    // Without a mode ECS drops lines, which may be events.
+    let mode = &containers[1]["LogConfiguration"]["Options"]["mode"];
+    assert_eq!(mode, &json!({ "Ref": "LogMode" }), "{}", containers[1]["Name"]);
+    assert_eq!(template["Parameters"]["LogMode"]["Default"], "blocking");
     for container in containers.as_array().expect("containers") {
         let name = container["Name"].as_str().expect("a name");
         assert_eq!(container["ReadonlyRootFilesystem"], true, "{name}");
