@@ -11,7 +11,7 @@ use trailsift_event::Event;
 use crate::blame::Blame;
 use crate::narrow::{Answer, Post, narrow};
 use crate::origin;
-use crate::wire::{Reading, Wire, encoded, explain};
+use crate::wire::{A_PAGE, Reading, Wire, encoded, explain};
 use crate::{BuildError, Connection, HeaderText, SecretSource, SettingsError};
 
 mod bulk;
@@ -246,6 +246,9 @@ impl Sink for OpenSearchSink {
         let reply = self.wire.send(request, Reading::Drain).await?;
         match reply.status {
             StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => {}
+            status if status.is_success() && reply.is_text => {
+                return Err(SinkError::retry(A_PAGE));
+            }
             status if status.is_success() => {}
             status => return Err(self.wire.later(&reply, explain(status)).await),
         }

@@ -10,7 +10,9 @@ use trailsift_core::{Batch, Entry, Limits, Reason, Sink, SinkError, WriteOutcome
 
 use crate::blame::Blame;
 use crate::narrow::{Answer, Post, narrow};
-use crate::wire::{Reading, Reply, Verdict, Wire, encoded, explain, judge, validate_headers};
+use crate::wire::{
+    A_PAGE, Reading, Reply, Verdict, Wire, encoded, explain, judge, validate_headers,
+};
 use crate::{BuildError, Connection, HeaderText, SettingsError};
 
 mod logs;
@@ -210,6 +212,9 @@ impl Sink for OtlpSink {
         let status = reply.status;
         if status.is_server_error() || matches!(status.as_u16(), 300..=399 | 401 | 403 | 404) {
             return Err(self.wire.later(&reply, explain(status)).await);
+        }
+        if status.is_success() && reply.is_text {
+            return Err(SinkError::retry(A_PAGE));
         }
         self.blame.trouble().map_or(Ok(()), |trouble| Err(SinkError::retry(trouble)))
     }

@@ -26,7 +26,7 @@ use cookies::Cookies;
 pub use headers::HeaderText;
 pub(crate) use headers::validate as validate_headers;
 use status::retry_after;
-pub(crate) use status::{Verdict, explain, judge};
+pub(crate) use status::{A_PAGE, Verdict, explain, judge};
 
 /// How an HTTP service is reached.
 #[derive(Clone, PartialEq, Eq)]

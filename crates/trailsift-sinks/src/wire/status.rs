@@ -40,6 +40,10 @@ pub(crate) fn explain(status: StatusCode) -> String {
     format!("the collector answers {} ({name}){hint}", status.as_u16())
 }
 
+/// What to say where a page for people is the answer: a login, or a proxy's.
+pub(crate) const A_PAGE: &str =
+    "a page for people answers in the place of the collector: check the url, and what is between";
+
 /// The longest wait that is believed: no message can be held back for longer than this.
 const LONGEST: Duration = Duration::from_secs(12 * 60 * 60);
 

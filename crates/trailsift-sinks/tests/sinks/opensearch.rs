@@ -11,6 +11,7 @@ use trailsift_sinks::{
 use trailsift_testkit::conformance::{self, SinkWorld};
 
 use crate::conformance::decorated;
+use crate::service::{Service, gateway};
 use crate::{acknowledged, batch};
 
 mod cluster;
@@ -190,6 +191,14 @@ async fn an_answer_that_does_not_add_up_acknowledges_nothing() {
     let outcome = sink(settings(&cluster)).write(&batch([event(1), event(2)])).await;
     let message = only_retries(&outcome.expect("an outcome"), 2);
     assert!(message.contains("about 1 events, 2 were sent"), "{message}");
+}
+
+#[tokio::test]
+async fn a_check_tells_a_page_for_people_from_a_cluster() {
+    let proxy = Service::start(|_| gateway(200)).await;
+    let sink = sink(OpenSearchSettings::new(proxy.url.clone()));
+    let error = sink.check().await.expect_err("a page");
+    assert!(error.message.contains("check the url"), "{error}");
 }
 
 #[tokio::test]

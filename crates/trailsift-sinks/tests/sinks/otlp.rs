@@ -325,6 +325,9 @@ async fn a_check_finds_a_wrong_path_and_wrong_credentials() {
     assert!(error.message.contains("check the path"), "{error}");
     receiver.state().down = true;
     well.check().await.expect_err("503");
+    let proxy = Service::start(|_| gateway(200)).await;
+    let error = sink(OtlpSettings::new(proxy.url.clone())).check().await.expect_err("a page");
+    assert!(error.message.contains("check the url"), "{error}");
 }
 
 #[test]
