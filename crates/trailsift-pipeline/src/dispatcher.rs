@@ -286,7 +286,11 @@ impl Dispatcher {
             // offered twice either, when another sink makes the file come again.
             is_noted &= outcome.is_ok();
             match outcome {
-                Ok(_) => delivering.acknowledged(owed.len()),
+                Ok(outcome) => {
+                    let lost = outcome.failures.len().min(owed.len());
+                    delivering.lost(lost);
+                    delivering.acknowledged(owed.len() - lost);
+                }
                 Err(_) => delivering.lost(owed.len()),
             }
             if is_noted {
