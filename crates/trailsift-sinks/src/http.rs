@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, StatusCode};
 use trailsift_core::{Batch, Entry, Limits, Reason, Sink, SinkError, WriteOutcome};
+use trailsift_delivery::Blame;
 
-use crate::blame::Blame;
 use crate::lines::{json_array, ndjson};
 use crate::narrow::{Answer, Post, narrow};
 use crate::wire::{Reading, Verdict, Wire, encoded, explain, judge, validate_headers};
@@ -87,7 +87,7 @@ impl HttpSettings {
     }
 
     /// The longest time that one write can take: a refused batch is halved for at most three times
-    /// `timeout`, and one more request can follow. A [`Timeout`](crate::Timeout) around the sink must
+    /// `timeout`, and one more request can follow. A [`Timeout`](trailsift_delivery::Timeout) around the sink must
     /// be longer.
     pub fn longest_write(&self) -> Duration {
         self.connection().longest_write()

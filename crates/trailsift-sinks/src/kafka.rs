@@ -137,7 +137,7 @@ impl KafkaSettings {
         problems
     }
 
-    /// The longest time that one write can take. A [`Timeout`](crate::Timeout) around the sink must be
+    /// The longest time that one write can take. A [`Timeout`](trailsift_delivery::Timeout) around the sink must be
     /// longer.
     pub fn longest_write(&self) -> Duration {
         // Handing it over, and once more for those that have to be tried alone.

@@ -6,9 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::Instant;
 use trailsift_core::{Batch, Disposition, Entry, SinkError, WriteOutcome};
-
-use crate::blame::Blame;
-use crate::settle::{answer, replicate};
+use trailsift_delivery::{Blame, answer, replicate};
 
 /// Requests that one write makes at most. Finding one bad event among 500 takes 19.
 const MAX_REQUESTS: usize = 64;
@@ -138,7 +136,7 @@ mod tests {
     use trailsift_core::Reason;
 
     use super::*;
-    use crate::testing::batch;
+    use trailsift_testkit::conformance::batch;
 
     /// Refuses what holds `bad`, and calls the first of them by its number, counted from `first`.
     struct Counts {

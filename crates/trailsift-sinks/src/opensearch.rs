@@ -6,11 +6,10 @@ use async_trait::async_trait;
 use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, StatusCode};
 use trailsift_core::{Batch, Entry, Limits, Reason, Sink, SinkError, WriteOutcome};
+use trailsift_delivery::{Blame, facts};
 use trailsift_event::Event;
 
-use crate::blame::Blame;
 use crate::narrow::{Answer, Post, narrow};
-use crate::origin;
 use crate::wire::{A_PAGE, Reading, Wire, encoded, explain};
 use crate::{BuildError, Connection, HeaderText, SecretSource, SettingsError};
 
@@ -105,7 +104,7 @@ impl OpenSearchSettings {
         problems
     }
 
-    /// The longest time that one write can take; a [`Timeout`](crate::Timeout) around the sink must
+    /// The longest time that one write can take; a [`Timeout`](trailsift_delivery::Timeout) around the sink must
     /// be longer.
     pub fn longest_write(&self) -> Duration {
         self.connection.longest_write()
@@ -213,7 +212,7 @@ fn body(entries: &[Entry], index: &IndexTemplate, op: BulkOp) -> Vec<u8> {
     for entry in entries {
         let event = Event::new(&entry.record);
         // Neither holds anything that JSON would have to escape.
-        let (index, id) = (index.render(&event), origin::id(entry, &event));
+        let (index, id) = (index.render(&event), facts::id(entry, &event));
         let action = format!("{{\"{op}\":{{\"_index\":\"{index}\",\"_id\":\"{id}\"}}}}\n");
         body.extend_from_slice(action.as_bytes());
         body.extend_from_slice(&entry.line());

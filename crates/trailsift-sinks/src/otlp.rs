@@ -7,8 +7,8 @@ use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, StatusCode};
 use serde::Deserialize;
 use trailsift_core::{Batch, Entry, Limits, Reason, Sink, SinkError, WriteOutcome};
+use trailsift_delivery::Blame;
 
-use crate::blame::Blame;
 use crate::narrow::{Answer, Post, narrow};
 use crate::wire::{
     A_PAGE, Reading, Reply, Verdict, Wire, encoded, explain, judge, validate_headers,
@@ -60,7 +60,7 @@ impl OtlpSettings {
         problems
     }
 
-    /// The longest time that one write can take; a [`Timeout`](crate::Timeout) around the sink must
+    /// The longest time that one write can take; a [`Timeout`](trailsift_delivery::Timeout) around the sink must
     /// be longer.
     pub fn longest_write(&self) -> Duration {
         self.connection.longest_write()

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use trailsift_core::{Batch, Entry, Limits, Sink, SinkError, WriteOutcome};
+use trailsift_delivery::Blame;
 
-use crate::blame::Blame;
 use crate::narrow::{Answer, Post, narrow};
 use crate::wire::{Reading, Wire, encoded, explain};
 use crate::{BuildError, Connection, HeaderText, SecretSource, SettingsError};
@@ -108,7 +108,7 @@ impl SplunkSettings {
         problems
     }
 
-    /// The longest time that one write can take; a [`Timeout`](crate::Timeout) around the sink must
+    /// The longest time that one write can take; a [`Timeout`](trailsift_delivery::Timeout) around the sink must
     /// be longer.
     pub fn longest_write(&self) -> Duration {
         let acknowledged = if self.acknowledge {

@@ -10,7 +10,7 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use prometheus::Registry;
 use trailsift_aws::{Connector, Session, SessionSettings};
 use trailsift_core::{Batch, Disposition, Sink, SinkError, WriteOutcome};
-use trailsift_sinks::{
+use trailsift_delivery::{
     BatchSettings, BufferSettings, Decoration, RetrySettings, SinkMetrics, decorate,
 };
 use trailsift_testkit::conformance::batch;

@@ -11,7 +11,7 @@ use prometheus::Registry;
 use serde_json::Value;
 use trailsift_aws::Session;
 use trailsift_core::Sink;
-use trailsift_sinks::{
+use trailsift_delivery::{
     BatchSettings, BufferSettings, Decoration, RetrySettings, SinkMetrics, decorate,
 };
 use trailsift_testkit::conformance::{self, Gap, SinkWorld, batch};

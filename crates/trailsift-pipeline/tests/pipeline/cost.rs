@@ -7,8 +7,8 @@ use std::time::Duration;
 use prometheus::Registry;
 use tokio::time::{Instant, sleep};
 use trailsift_core::{Message, Queue, QueueError, QueueStatus, Receipt, Sink};
+use trailsift_delivery::{BatchSettings, Decoration, SinkMetrics, decorate};
 use trailsift_pipeline::Budget;
-use trailsift_sinks::{BatchSettings, Decoration, SinkMetrics, decorate};
 use trailsift_testkit::MemoryQueue;
 
 use crate::rig::{BUCKET, Rig, SECOND, filtered, key, notification, selected, trail_file, within};

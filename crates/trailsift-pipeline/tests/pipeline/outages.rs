@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use prometheus::Registry;
 use tokio::time::{Instant, sleep};
 use trailsift_core::{Batch, Limits, Sink, SinkError, WriteOutcome};
-use trailsift_sinks::{
+use trailsift_delivery::{
     BatchSettings, BufferSettings, Decoration, RetrySettings, SinkMetrics, decorate,
 };
 use trailsift_testkit::{Answer, QueueEvent, QueueSettings, ScriptedSink};

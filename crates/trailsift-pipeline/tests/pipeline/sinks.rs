@@ -6,7 +6,7 @@ use crate::rig::{Rig, SECOND, filtered, outlet, selected, texts, within};
 use prometheus::Registry;
 use tokio::time::{Instant, sleep};
 use trailsift_core::{Batch, Limits, Reason, Sink, SinkError, WriteOutcome};
-use trailsift_sinks::{BatchSettings, Decoration, SinkMetrics, decorate};
+use trailsift_delivery::{BatchSettings, Decoration, SinkMetrics, decorate};
 use trailsift_testkit::{Answer, QueueSettings, ScriptedSink};
 
 #[tokio::test(start_paused = true)]

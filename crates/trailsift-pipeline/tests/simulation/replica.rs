@@ -7,12 +7,12 @@ use prometheus::Registry;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use trailsift_core::{Clock, Ledger, Queue, RouteSet, Sink};
+use trailsift_delivery::{SinkMetrics, decorate};
 use trailsift_pipeline::{
     Account, AllowedBucket, AllowedKeys, Cpu, Ended, Health, Outlet, PipelineMetrics, Quarantine,
     Service, Surroundings,
 };
 use trailsift_route::{Condition, FieldSpec, Formatter, RouteSpec, Routes, SelectorSpec, Value};
-use trailsift_sinks::{SinkMetrics, decorate};
 use trailsift_testkit::{FixedClock, MemoryStore};
 
 use crate::bugs::Bug;

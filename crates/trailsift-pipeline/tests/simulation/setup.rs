@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use trailsift_core::Limits;
+use trailsift_delivery::{BatchSettings, BufferSettings, Decoration, RetrySettings};
 use trailsift_pipeline::Settings;
 use trailsift_route::Format;
-use trailsift_sinks::{BatchSettings, BufferSettings, Decoration, RetrySettings};
 
 use crate::dice::Dice;
 use crate::weather::{Climate, Stuck};

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use trailsift_core::{Disposition, WriteOutcome};
 
 use super::*;
-use crate::testing::batch;
+use trailsift_testkit::conformance::batch;
 
 mod crash;
 

@@ -11,14 +11,13 @@ use tokio::sync::RwLock;
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 use trailsift_core::{Batch, Entry, Limits, Sink, SinkError, WriteOutcome};
+use trailsift_delivery::{Blame, answer, facts, replicate};
 use trailsift_event::Event;
 
 use super::client::{Context, Credentials};
 use super::verdict::{Verdict, is_about_the_topic, judge};
 use super::{KafkaKey, KafkaLogin, KafkaSettings};
-use crate::blame::Blame;
-use crate::settle::{answer, replicate};
-use crate::{BuildError, origin};
+use crate::BuildError;
 
 /// What is around an event in its message: the key, the record's framing and the batch's.
 const FRAMING: usize = 512;
@@ -146,10 +145,10 @@ impl KafkaSink {
             for entry in &entries[produced.len()..] {
                 let event = Event::new(&entry.record);
                 let key = match self.settings.key {
-                    KafkaKey::Account => origin::account(&event)
+                    KafkaKey::Account => facts::account(&event)
                         .filter(|account| account.len() <= LONGEST_KEY)
                         .unwrap_or(Cow::Borrowed(entry.source.account.as_str())),
-                    KafkaKey::EventId => origin::id(entry, &event),
+                    KafkaKey::EventId => facts::id(entry, &event),
                 };
                 let topic = self.settings.topic.as_str();
                 let record = FutureRecord::to(topic).key(key.as_ref()).payload(entry.data.as_ref());

@@ -1,9 +1,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use trailsift_delivery::facts;
 use trailsift_event::Event;
-
-use crate::origin;
 
 /// The name of the index that an event goes to, with places for when and whose it was:
 /// `{yyyy}`, `{MM}`, `{dd}`, `{account}` and `{region}`.
@@ -115,15 +114,15 @@ impl fmt::Display for IndexTemplate {
 impl IndexTemplate {
     /// The name for this event. What the event does not say is `unknown`, or in a date zeros.
     pub(super) fn render(&self, event: &Event<'_>) -> String {
-        let date = origin::time(event).map(|time| time.date());
+        let date = facts::time(event).map(|time| time.date());
         self.fill(|place| match place {
             Place::Year => date.map_or_else(|| "0000".into(), |date| format!("{:04}", date.year())),
             Place::Month => {
                 date.map_or_else(|| "00".into(), |date| format!("{:02}", u8::from(date.month())))
             }
             Place::Day => date.map_or_else(|| "00".into(), |date| format!("{:02}", date.day())),
-            Place::Account => tame(origin::account(event).as_deref()),
-            Place::Region => tame(origin::region(event).as_deref()),
+            Place::Account => tame(facts::account(event).as_deref()),
+            Place::Region => tame(facts::region(event).as_deref()),
         })
     }
 

@@ -1,13 +1,13 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use trailsift_core::Entry;
+use trailsift_delivery::facts;
 use trailsift_event::{Event, Outcome};
 
 use super::proto::{
     AnyValue, InstrumentationScope, KeyValue, LogRecord, Request, Resource, ResourceLogs,
     ScopeLogs, Value,
 };
-use crate::origin;
 
 /// The events as log records, those of one account and region under one resource. Attributes are
 /// named by OpenTelemetry's semantic conventions where these know them.
@@ -18,8 +18,8 @@ pub(super) fn request(entries: &[Entry], now: SystemTime) -> Request {
     for entry in entries {
         let event = Event::new(&entry.record);
         let of = Place {
-            account: origin::account(&event).map(|it| it.into_owned()),
-            region: origin::region(&event).map(|it| it.into_owned()),
+            account: facts::account(&event).map(|it| it.into_owned()),
+            region: facts::region(&event).map(|it| it.into_owned()),
         };
         let record = log_record(entry, &event, observed);
         match groups.iter_mut().find(|(place, _)| *place == of) {
@@ -54,7 +54,7 @@ fn resource_logs((place, log_records): (Place, Vec<LogRecord>)) -> ResourceLogs 
 }
 
 fn log_record(entry: &Entry, event: &Event<'_>, observed: u64) -> LogRecord {
-    let time = origin::time(event).map(|time| time.unix_timestamp_nanos());
+    let time = facts::time(event).map(|time| time.unix_timestamp_nanos());
     let service = event.text("eventSource");
     // What OpenTelemetry calls `rpc.service` of a call of AWS.
     let service = service.as_deref().map(|it| it.strip_suffix(".amazonaws.com").unwrap_or(it));
@@ -75,7 +75,7 @@ fn log_record(entry: &Entry, event: &Event<'_>, observed: u64) -> LogRecord {
     attributes.text("user.name", event.actor().name);
     attributes.text("aws.s3.bucket", Some(entry.source.bucket.as_str()));
     attributes.text("aws.s3.key", Some(entry.source.key.as_str()));
-    attributes.text("trailsift.event_id", Some(origin::id(entry, event)));
+    attributes.text("trailsift.event_id", Some(facts::id(entry, event)));
     attributes.number("trailsift.index", entry.index);
     let event_name = match (service, &method) {
         (Some(service), Some(method)) => format!("{service}.{method}"),

@@ -1,9 +1,9 @@
 use serde_json::Value;
 use trailsift_core::Entry;
+use trailsift_delivery::facts;
 use trailsift_event::Event;
 
 use super::SplunkSettings;
-use crate::origin;
 
 /// What stands beside each event.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ impl Labels {
         let mut body = Vec::with_capacity(entries.iter().map(size).sum());
         for entry in entries {
             body.push(b'{');
-            let time = origin::time(&Event::new(&entry.record));
+            let time = facts::time(&Event::new(&entry.record));
             // Splunk takes no time before 1970. Without one it takes the time of arrival.
             if let Some(time) = time.filter(|time| time.unix_timestamp() >= 0) {
                 let (seconds, milliseconds) = (time.unix_timestamp(), time.millisecond());
@@ -67,7 +67,7 @@ fn quoted(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::SecretSource;
-    use crate::testing::batch;
+    use trailsift_testkit::conformance::batch;
 
     fn body(settings: SplunkSettings, events: &[&str]) -> String {
         String::from_utf8(Labels::new(&settings).body(&batch(events).entries)).unwrap()
@@ -81,9 +81,9 @@ mod tests {
             body(settings.clone(), &[event, "[2]"]),
             format!(
                 "{{\"time\":1769903999.250,\"sourcetype\":\"aws:cloudtrail\",\
-                 \"source\":\"s3://org-trail/AWSLogs/1.json.gz\",\"event\":{event}}}\n\
+                 \"source\":\"s3://org-trail/AWSLogs/111122223333/CloudTrail/us-east-1/2026/11/16/1.json.gz\",\"event\":{event}}}\n\
                  {{\"sourcetype\":\"aws:cloudtrail\",\
-                 \"source\":\"s3://org-trail/AWSLogs/1.json.gz\",\"event\":[2]}}\n"
+                 \"source\":\"s3://org-trail/AWSLogs/111122223333/CloudTrail/us-east-1/2026/11/16/1.json.gz\",\"event\":[2]}}\n"
             )
         );
         let settings = SplunkSettings {

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use trailsift_core::Disposition;
 
 use super::*;
-use crate::testing::batch;
+use trailsift_testkit::conformance::batch;
 
 /// A writer that takes as much of each write as its script says, then everything.
 #[derive(Clone, Default)]

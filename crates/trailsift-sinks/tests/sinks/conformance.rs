@@ -8,10 +8,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use prometheus::Registry;
 use trailsift_core::{Limits, Sink};
-use trailsift_sinks::{
-    BatchSettings, BufferSettings, Decoration, FileSettings, FileSink, HttpSettings, HttpSink,
-    RetrySettings, SinkMetrics, StdoutSink, decorate,
+use trailsift_delivery::{
+    BatchSettings, BufferSettings, Decoration, RetrySettings, SinkMetrics, decorate,
 };
+use trailsift_sinks::{FileSettings, FileSink, HttpSettings, HttpSink, StdoutSink};
 use trailsift_testkit::conformance::{self, Gap, SinkWorld};
 
 use crate::collector::{Collector, Fault, events};

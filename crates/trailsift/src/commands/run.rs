@@ -10,10 +10,10 @@ use anyhow::Context as _;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use trailsift_core::SystemClock;
+use trailsift_delivery::SinkMetrics;
 use trailsift_pipeline::{
     Budget, Cpu, Ended, Health, PipelineMetrics, Service, Surroundings, Totals,
 };
-use trailsift_sinks::SinkMetrics;
 
 use crate::admin;
 use crate::cli::{GlobalArgs, RunArgs};

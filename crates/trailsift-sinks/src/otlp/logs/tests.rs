@@ -3,7 +3,7 @@ use std::time::Duration;
 use prost::Message as _;
 
 use super::*;
-use crate::testing::batch;
+use trailsift_testkit::conformance::batch;
 
 const EVENT: &str = r#"{"eventTime":"2026-01-31T23:59:59.5Z","eventSource":"codeguru-reviewer.amazonaws.com","eventName":"AssociateRepository","awsRegion":"us-east-1","recipientAccountId":"111122223333","requestID":"r-1","sourceIPAddress":"203.0.113.7","userAgent":"aws-cli/2","errorCode":"AccessDenied","eventID":"e-1","userIdentity":{"type":"IAMUser","userName":"alice"}}"#;
 
@@ -40,7 +40,7 @@ fn an_event_becomes_a_log_record_with_the_attributes_that_the_conventions_name()
         ("user_agent.original", "aws-cli/2"),
         ("user.name", "alice"),
         ("aws.s3.bucket", "org-trail"),
-        ("aws.s3.key", "AWSLogs/1.json.gz"),
+        ("aws.s3.key", "AWSLogs/111122223333/CloudTrail/us-east-1/2026/11/16/1.json.gz"),
         ("trailsift.event_id", "e-1"),
         ("trailsift.index", "0"),
     ];

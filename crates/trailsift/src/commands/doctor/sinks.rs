@@ -9,7 +9,7 @@ use prometheus::Registry;
 use tokio::time::timeout;
 use trailsift_aws::Connector;
 use trailsift_core::Sink;
-use trailsift_sinks::SinkMetrics;
+use trailsift_delivery::SinkMetrics;
 
 use super::line::{Level, Line, Section};
 use super::machine::writable;

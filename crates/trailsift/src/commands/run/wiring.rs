@@ -8,14 +8,13 @@ use std::time::Duration;
 use anyhow::Context as _;
 use trailsift_aws::{AccountSettings, Connector};
 use trailsift_core::{Clock, RouteSet, Sink};
+use trailsift_delivery::{BatchSettings, Decoration, RetrySettings, SinkMetrics, decorate};
 use trailsift_ledger::{LedgerSettings, SqliteLedger};
 use trailsift_pipeline::{
     Account, AllowedBucket, AllowedKeys, Outlet, PipelineMetrics, Quarantine, Settings,
 };
 use trailsift_route::{Formatter, Routes};
-use trailsift_sinks::{
-    BatchSettings, Decoration, FileSettings, FileSink, RetrySettings, SinkMetrics, decorate,
-};
+use trailsift_sinks::{FileSettings, FileSink};
 
 use crate::config::{self, AllowedAccounts, ByteSize, Config, SinkConfig};
 
@@ -27,7 +26,7 @@ const QUARANTINE_DEADLINE: Duration = Duration::from_secs(10);
 mod sinks;
 
 pub(super) use sinks::lingering;
-pub(in crate::commands) use sinks::sinks;
+pub(in crate::commands) use sinks::{file_settings, sinks};
 
 pub(super) fn settings(service: &config::Service, until_empty: bool) -> Settings {
     Settings {

@@ -11,12 +11,12 @@ use trailsift_aws_sinks::{
     SqsSink,
 };
 use trailsift_core::Sink;
+use trailsift_delivery::{BatchSettings, Decoration, RetrySettings, SinkMetrics, decorate};
 use trailsift_pipeline::Budget;
 use trailsift_route::Format;
 use trailsift_sinks::{
-    BatchSettings, Decoration, FileSettings, FileSink, HeaderText, HttpSettings, HttpSink,
-    OpenSearchSink, OtlpSettings, OtlpSink, RetrySettings, SecretSource, SinkMetrics, SplunkSink,
-    StdoutSink, decorate,
+    FileSettings, FileSink, HeaderText, HttpSettings, HttpSink, OpenSearchSink, OtlpSettings,
+    OtlpSink, SecretSource, SplunkSink, StdoutSink,
 };
 
 use super::bytes;
@@ -174,7 +174,8 @@ async fn session(aws: &AwsConfig, connector: &Connector) -> Session {
     connector.session(&settings).await
 }
 
-fn file_settings(file: &FileConfig) -> FileSettings {
+/// The settings of a file sink.
+pub(in crate::commands) fn file_settings(file: &FileConfig) -> FileSettings {
     FileSettings {
         path: file.path.clone(),
         compression: file.compression,

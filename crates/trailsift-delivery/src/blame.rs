@@ -10,7 +10,7 @@ const REFUSED_IN_A_ROW: usize = 10;
 /// that was changed, a gateway in between) would have the whole stream parked, event by event,
 /// and look well all the time. So an event is to blame only as long as the collector accepts others.
 #[derive(Debug)]
-pub(crate) struct Blame {
+pub struct Blame {
     refused_in_a_row: AtomicUsize,
     /// What to look at when it is the collector.
     remedy: &'static str,
@@ -18,13 +18,13 @@ pub(crate) struct Blame {
 
 impl Blame {
     /// Nothing was refused yet. The remedy follows "check".
-    pub(crate) const fn new(remedy: &'static str) -> Self {
+    pub const fn new(remedy: &'static str) -> Self {
         Self { refused_in_a_row: AtomicUsize::new(0), remedy }
     }
 
     /// Notes what one write has found: whether anything was accepted, and how many events were
     /// refused by themselves. Returns how many of these are to blame; the others may be good.
-    pub(crate) fn divide(&self, accepted: bool, refused: usize) -> usize {
+    pub fn divide(&self, accepted: bool, refused: usize) -> usize {
         if accepted {
             self.refused_in_a_row.store(0, Ordering::Relaxed);
             return refused;
@@ -34,7 +34,7 @@ impl Blame {
     }
 
     /// What is wrong with the collector, if it is to blame.
-    pub(crate) fn trouble(&self) -> Option<String> {
+    pub fn trouble(&self) -> Option<String> {
         let refused = self.refused_in_a_row.load(Ordering::Relaxed);
         (refused >= REFUSED_IN_A_ROW).then(|| {
             format!(

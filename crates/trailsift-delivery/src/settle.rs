@@ -37,7 +37,7 @@ pub(crate) fn settle(
 
 /// The opposite of [`settle`]: an outcome that names every entry with an error. Where every entry
 /// ended fatally, it is the write as a whole that did.
-pub(crate) fn answer(mut settled: Vec<Option<SinkError>>) -> Result<WriteOutcome, SinkError> {
+pub fn answer(mut settled: Vec<Option<SinkError>>) -> Result<WriteOutcome, SinkError> {
     let fatal = |error: &Option<SinkError>| {
         error.as_ref().is_some_and(|error| error.disposition == Disposition::Fatal)
     };
@@ -55,7 +55,7 @@ pub(crate) fn answer(mut settled: Vec<Option<SinkError>>) -> Result<WriteOutcome
 }
 
 /// The same error `count` times, sharing its cause.
-pub(crate) fn replicate(error: SinkError, count: usize) -> impl Iterator<Item = SinkError> {
+pub fn replicate(error: SinkError, count: usize) -> impl Iterator<Item = SinkError> {
     let SinkError { disposition, message, source } = error;
     let source = source.map(|source| SharedCause(source.into()));
     std::iter::repeat_with(move || SinkError {

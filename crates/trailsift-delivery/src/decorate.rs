@@ -16,7 +16,7 @@ pub struct Decoration {
     /// How failed attempts are repeated.
     pub retry: RetrySettings,
     /// How long one attempt may take; `None` waits as long as it takes. Longer than anything the
-    /// sink itself waits for ([`HttpSettings::longest_write`](crate::HttpSettings::longest_write)),
+    /// sink itself waits for (its `longest_write`),
     /// or an answer that is about to come is thrown away and its events are sent twice. Standard
     /// output and files need none: giving up on a blocked pipe or disk frees nothing.
     pub timeout: Option<Duration>,

@@ -10,18 +10,18 @@ use trailsift_core::Entry;
 use trailsift_event::Event;
 
 /// When it was: `eventTime`, or of a line of the quarantine its `time`.
-pub(crate) fn time(event: &Event<'_>) -> Option<OffsetDateTime> {
+pub fn time(event: &Event<'_>) -> Option<OffsetDateTime> {
     let text = event.text("eventTime").or_else(|| event.text("time"))?;
     OffsetDateTime::parse(&text, &Rfc3339).ok()
 }
 
 /// The account whose event it is.
-pub(crate) fn account<'r>(event: &Event<'r>) -> Option<Cow<'r, str>> {
+pub fn account<'r>(event: &Event<'r>) -> Option<Cow<'r, str>> {
     event.text("recipientAccountId")
 }
 
 /// The region that it is of.
-pub(crate) fn region<'r>(event: &Event<'r>) -> Option<Cow<'r, str>> {
+pub fn region<'r>(event: &Event<'r>) -> Option<Cow<'r, str>> {
     event.text("awsRegion")
 }
 
@@ -32,7 +32,7 @@ const LONGEST_ID: usize = 128;
 /// there is none that looks like one, 64 hexadecimal digits of where it was found and what it says.
 ///
 /// Where it was found is not enough: a quarantine has several lines about one place.
-pub(crate) fn id<'r>(entry: &Entry, event: &Event<'r>) -> Cow<'r, str> {
+pub fn id<'r>(entry: &Entry, event: &Event<'r>) -> Cow<'r, str> {
     let legal = |c: u8| c.is_ascii_alphanumeric() || c == b'-';
     let fits = |id: &Cow<'_, str>| id.len() <= LONGEST_ID && id.bytes().all(legal);
     event.text("eventID").filter(fits).unwrap_or_else(|| Cow::Owned(derived(entry)))
