@@ -8,6 +8,7 @@ use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
 use aws_sdk_s3::config::SharedCredentialsProvider;
 use aws_types::origin::Origin;
 
+use crate::keys::Keys;
 use crate::sessions::Sessions;
 use crate::{S3Store, Session, SessionSettings, SqsQueue};
 
@@ -112,7 +113,8 @@ impl Connector {
             let config_of_role = config.into_builder().credentials_provider(provider);
             config = config_of_role.identity_cache(sessions.clone()).build();
         }
-        Session { config, sessions }
+        let keys = Keys::new(config.credentials_provider(), sessions.clone());
+        Session { config, sessions, keys }
     }
 
     /// Clients for one account. Makes no call, as [`Self::session`].
@@ -125,7 +127,7 @@ impl Connector {
                 endpoint_url: settings.endpoint_url.clone(),
             })
             .await;
-        let Session { config, sessions } = &session;
+        let Session { config, sessions, .. } = &session;
         tracing::debug!(
             account = settings.id,
             region = settings.region,

@@ -3,10 +3,12 @@
 mod connector;
 pub mod diagnosis;
 mod fault;
+mod keys;
 mod limit;
 mod s3;
 mod session;
 mod sessions;
+mod signer;
 mod sqs;
 #[cfg(test)]
 mod test_server;
@@ -18,4 +20,5 @@ pub use fault::Fault;
 pub use limit::AnswerLimit;
 pub use s3::S3Store;
 pub use session::{Session, SessionSettings};
+pub use signer::{Presigned, Refusal, Signer, SigningError, Unsigned};
 pub use sqs::{Outgoing, SqsQueue};

@@ -2,8 +2,9 @@ use aws_config::SdkConfig;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
-use crate::Fault;
+use crate::keys::Keys;
 use crate::sessions::Sessions;
+use crate::{Fault, Signer};
 
 /// Where calls go and under whose credentials: what a client of any service is made from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,12 +25,19 @@ pub struct SessionSettings {
 pub struct Session {
     pub(crate) config: SdkConfig,
     pub(crate) sessions: Sessions,
+    pub(crate) keys: Keys,
 }
 
 impl Session {
     /// What the client of a service is made from.
     pub fn config(&self) -> &SdkConfig {
         &self.config
+    }
+
+    /// What signs requests to a service by this name in the session's region, for services that are called
+    /// without a client of their own. The name is the one that signatures know: `es`, `kafka-cluster`.
+    pub fn signer(&self, service: impl Into<String>) -> Signer {
+        Signer::new(self, service.into())
     }
 
     /// What a failed call of such a client says. If its credentials had expired, the next call gets

@@ -43,15 +43,24 @@ impl Sessions {
 
     /// Looks at a failed call: if its credentials had expired, the next call gets new ones.
     pub(crate) fn heed(&self, fault: &Fault) {
-        if !fault.is_about_expiry() {
-            return;
+        if fault.is_about_expiry() {
+            self.forget();
         }
+    }
+
+    /// The next call gets new credentials; not if those of today are newer than [`BELIEVED`].
+    pub(crate) fn forget(&self) {
         let mut state = self.state();
         if state.renewed.is_some_and(|renewed| renewed.elapsed() < BELIEVED) {
             return;
         }
         tracing::debug!("credentials that should still be valid have expired: fetching new ones");
         *state = State { cache: IdentityCache::lazy().build(), renewed: Some(Instant::now()) };
+    }
+
+    /// When credentials were last forgotten: what was fetched before is not to be used after.
+    pub(crate) fn renewed(&self) -> Option<Instant> {
+        self.state().renewed
     }
 }
 
