@@ -1,8 +1,11 @@
 //! `trailsift replay`: what was parked is delivered once its cause is mended, once, and nothing that a line
 //! of the quarantine claims ever is.
 
+mod localstack;
+
 use std::fs;
-use std::path::PathBuf;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 
@@ -68,6 +71,31 @@ impl Picky {
     }
 }
 
+/// Runs trailsift with this configuration to its end.
+fn configured(config: &Path, arguments: &[&str], stdin: &[u8]) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_trailsift"))
+        .args(arguments)
+        .arg("--config")
+        .arg(config)
+        .env_clear()
+        .envs([("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")])
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("trailsift starts");
+    let mut pipe = child.stdin.take().expect("a pipe");
+    pipe.write_all(stdin).expect("it is read");
+    drop(pipe);
+    child.wait_with_output().expect("trailsift ends")
+}
+
+/// The values of JSON Lines, one a line.
+fn values(lines: &str) -> Vec<Value> {
+    lines.lines().map(|line| serde_json::from_str(line).expect("JSON Lines")).collect()
+}
+
 /// A bucket, a queue, a collector, and a service that is run until its queue is empty.
 struct World {
     stub: Stub,
@@ -106,37 +134,21 @@ impl World {
         self.folder.path().join(name)
     }
 
-    fn trailsift(&self, arguments: &[&str], stdin: &str) -> Output {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_trailsift"))
-            .args(arguments)
-            .arg("--config")
-            .arg(self.path("trailsift.toml"))
-            .env_clear()
-            .envs([("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")])
-            .env("AWS_EC2_METADATA_DISABLED", "true")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("trailsift starts");
-        let mut pipe = child.stdin.take().expect("a pipe");
-        std::io::Write::write_all(&mut pipe, stdin.as_bytes()).expect("it is read");
-        drop(pipe);
-        child.wait_with_output().expect("trailsift ends")
+    fn trailsift(&self, arguments: &[&str], stdin: &[u8]) -> Output {
+        configured(&self.path("trailsift.toml"), arguments, stdin)
     }
 
     fn run(&self) {
-        let output = self.trailsift(&["run", "--until-empty"], "");
+        let output = self.trailsift(&["run", "--until-empty"], b"");
         assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     }
 
     /// Replays with these arguments; the lines that it prints and what it says.
     fn replay(&self, arguments: &[&str], expected: i32) -> (Vec<Value>, String) {
-        let output = self.trailsift(&[&["replay"], arguments].concat(), "");
+        let output = self.trailsift(&[&["replay"], arguments].concat(), b"");
         let said = text(&output.stderr).to_owned();
         assert_eq!(output.status.code(), Some(expected), "{said}");
-        let lines = text(&output.stdout).lines();
-        (lines.map(|line| serde_json::from_str(line).expect("JSON Lines")).collect(), said)
+        (values(text(&output.stdout)), said)
     }
 
     fn put(&self, name: &str, bytes: Vec<u8>) -> String {
@@ -154,8 +166,7 @@ impl World {
 
     fn parked(&self) -> Vec<Value> {
         let text = fs::read_to_string(self.path("data/quarantine/quarantine.jsonl"));
-        let text = text.unwrap_or_default();
-        text.lines().map(|line| serde_json::from_str(line).expect("a JSON line")).collect()
+        values(&text.unwrap_or_default())
     }
 
     /// The ids of the events in the file sink.
@@ -292,7 +303,7 @@ fn a_forged_quarantine_delivers_nothing_that_is_not_in_an_allowed_object() {
         line(json!({ "account": "theirs" })),
         "not a line".to_owned(),
     ];
-    let output = world.trailsift(&["replay", "-"], &lines.join("\n"));
+    let output = world.trailsift(&["replay", "-"], lines.join("\n").as_bytes());
     let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(
@@ -380,4 +391,79 @@ fn wrong_usage_is_named_and_nothing_to_do_is_no_failure() {
 
     let help = trailsift(["replay", "--help"], b"");
     assert!(text(&help.stdout).contains("sqs:SendMessage"));
+}
+
+/// A collector refuses one event each of two files.
+fn refused_twice() -> World {
+    let world = World::new();
+    world.picky.refuse(Some("refused"));
+    for (name, ids) in [("a", ["one", "refused-1"]), ("b", ["two", "refused-2"])] {
+        let key = world.put(name, trail(&ids));
+        world.notify(&key);
+        world.run();
+    }
+    assert_eq!(world.parked().len(), 2);
+    world.picky.refuse(None);
+    world
+}
+
+#[test]
+fn compressed_lines_are_replayed_as_plain_ones_are_and_known_as_the_same() {
+    for is_gzip in [true, false] {
+        let world = refused_twice();
+        let parked = world.parked();
+        let lines = parked.iter().map(|line| format!("{line}\n").into_bytes());
+        let pack = |line: Vec<u8>| if is_gzip { gzip(&line) } else { zstd_frame(&line) };
+        let packed: Vec<u8> = lines.flat_map(pack).collect();
+        let output = world.trailsift(&["replay", "-"], &packed);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        assert_eq!(values(text(&output.stdout)).len(), 2);
+        let folder = world.path("fetched");
+        fs::create_dir_all(&folder).expect("a folder");
+        let name = if is_gzip { "parked.jsonl.gz" } else { "parked.jsonl.zst" };
+        fs::write(folder.join(name), &packed).expect("written");
+        let (sent, said) = world.replay(&[folder.to_str().expect("UTF-8")], 0);
+        assert!(sent.is_empty() && said.contains("2 of them replayed before"), "{said}");
+        world.run();
+        assert_eq!(sorted(world.picky.ids()), ["one", "refused-1", "refused-2", "two"]);
+    }
+}
+
+#[test]
+fn of_compressed_lines_that_are_cut_off_the_rest_is_replayed_once_it_is_there() {
+    let world = refused_twice();
+    let lines: Vec<_> = world.parked().iter().map(|line| format!("{line}\n")).collect();
+    let (one, two) = (gzip(lines[0].as_bytes()), gzip(lines[1].as_bytes()));
+    let whole = [&one[..], &two[..]].concat();
+    let path = world.path("parked.jsonl.gz");
+    fs::write(&path, &whole[..whole.len() - 3]).expect("written");
+    let path = path.to_str().expect("UTF-8");
+    let (sent, said) = world.replay(&[path], 1);
+    assert_eq!(sent.len(), 1);
+    let place = format!(
+        "{path}: the compressed stream that begins at byte {} is cut off by the end, byte {}",
+        one.len(),
+        whole.len() - 3
+    );
+    assert!(said.contains(&place), "{said}");
+    fs::write(path, &whole).expect("written");
+    assert_eq!(world.replay(&[path], 0).0.len(), 1);
+    world.run();
+    assert_eq!(sorted(world.picky.ids()), ["one", "refused-1", "refused-2", "two"]);
+}
+
+/// Two replays of one run are done in no order.
+fn sorted(mut ids: Vec<String>) -> Vec<String> {
+    ids.sort();
+    ids
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(bytes).expect("in memory");
+    encoder.finish().expect("in memory")
+}
+
+fn zstd_frame(bytes: &[u8]) -> Vec<u8> {
+    zstd::encode_all(bytes, 3).expect("in memory")
 }

@@ -1,5 +1,6 @@
 use std::fmt;
 use std::fs::File;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -86,6 +87,16 @@ impl FileSettings {
             problems.push(SettingsError::new("rotate_every", "must be at least 1s"));
         }
         problems
+    }
+
+    /// Every file of events that a sink with these settings has written and not removed: the full
+    /// ones, the oldest first, then the one that it writes, which may not be there yet.
+    ///
+    /// # Errors
+    /// If the folder cannot be listed, or the path names no file.
+    pub fn files(&self) -> io::Result<Vec<PathBuf>> {
+        let invalid = |problem| io::Error::new(io::ErrorKind::InvalidInput, problem);
+        Names::new(&self.path, self.compression).map_err(invalid)?.all()
     }
 }
 

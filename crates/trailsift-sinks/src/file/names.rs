@@ -1,3 +1,4 @@
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -55,6 +56,40 @@ impl Names {
 
     pub(super) fn lock(&self) -> PathBuf {
         self.folder.join(format!(".{}{}.lock", self.stem, self.suffix))
+    }
+
+    /// Every file of lines that there may be: the full ones, the oldest first, then the one that is
+    /// written. What was cut off is none of them.
+    pub(super) fn all(&self) -> io::Result<Vec<PathBuf>> {
+        let entries = match std::fs::read_dir(&self.folder) {
+            Ok(entries) => Some(entries),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        let mut all = Vec::new();
+        for entry in entries.into_iter().flatten() {
+            let name = entry?.file_name();
+            if name.to_str().is_some_and(|name| self.is_rotated(name)) {
+                all.push(self.folder.join(name));
+            }
+        }
+        all.sort();
+        all.push(self.active());
+        Ok(all)
+    }
+
+    /// Whether [`Self::rotated`] may have given this name.
+    fn is_rotated(&self, name: &str) -> bool {
+        let rest = name.strip_prefix(&self.stem).and_then(|rest| rest.strip_prefix('-'));
+        let rest = rest.and_then(|rest| rest.strip_suffix(&self.suffix));
+        let (time, number) = rest.and_then(|rest| rest.split_once('-')).unwrap_or_default();
+        let is_number = |text: &str| !text.is_empty() && text.bytes().all(|it| it.is_ascii_digit());
+        let is_time = match time.strip_suffix('Z').and_then(|time| time.split_once('T')) {
+            Some((day, hour)) => is_number(day) && is_number(hour),
+            // A time that cannot be written is left out.
+            None => time.is_empty(),
+        };
+        is_time && is_number(number)
     }
 
     /// A free name for the full file. Nobody else takes it meanwhile: the caller holds the lock.
@@ -131,5 +166,33 @@ mod tests {
         }
         let problem = Names::new(Path::new("/logs/events.gz"), Compression::None);
         assert!(problem.expect_err("refused").contains("ends in .gz"));
+    }
+
+    #[test]
+    fn all_files_are_found_the_oldest_first_and_their_neighbours_are_not() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let names = |compression| {
+            Names::new(&folder.path().join("app.events.jsonl"), compression).expect("a good path")
+        };
+        let packed = names(Compression::Zstd);
+        let later = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(86_400);
+        let mut expected = Vec::new();
+        for time in [SystemTime::UNIX_EPOCH, SystemTime::UNIX_EPOCH, later] {
+            let rotated = packed.rotated(time);
+            std::fs::write(&rotated, "").expect("written");
+            expected.push(rotated);
+        }
+        expected.push(packed.active());
+        for other in [
+            packed.torn(later),
+            packed.lock(),
+            folder.path().join("app.events-copy.jsonl.zst"),
+            folder.path().join("app.events-copy-19700101T000000Z-0001.jsonl.zst"),
+            folder.path().join("app-19700101T000000Z-0001.jsonl.zst"),
+        ] {
+            std::fs::write(other, "").expect("written");
+        }
+        assert_eq!(packed.all().expect("listed"), expected);
+        assert_eq!(names(Compression::None).all().expect("listed").len(), 1);
     }
 }

@@ -27,14 +27,14 @@ Examples:
   trailsift replay --dry-run
   trailsift replay --reason access_denied --account production
   trailsift replay --since 24h --bucket org-trail --key 'AWSLogs/111122223333/*'
-  aws s3 cp s3://parked/lines.jsonl - | trailsift replay -";
+  aws s3 cp s3://parked/lines.jsonl.gz - | trailsift replay -";
 
 /// Arguments of `replay`.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = DETAILS)]
 pub struct ReplayArgs {
-    /// Files and folders with lines of the quarantine; `-` is standard input [default: the configured
-    /// quarantine, rotated files included].
+    /// Files and folders with lines of the quarantine, plain, gzip or zstd; `-` is standard input
+    /// [default: the configured quarantine, rotated files included].
     #[arg(value_name = "PATH", value_hint = ValueHint::AnyPath)]
     pub paths: Vec<PathBuf>,
     /// Only lines with this reason. Repeatable.

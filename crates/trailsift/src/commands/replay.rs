@@ -1,11 +1,12 @@
 //! `trailsift replay`: announces what is parked to the queues anew, once its cause is mended.
 //!
 //! It asks for a second reading and delivers nothing by itself: what a line of the quarantine claims about
-//! an event is never believed. [`line`] reads the lines, [`plan`] makes one message of all that name an
+//! an event is never believed. [`line`] reads the lines, [`packed`] unpacks them first, [`plan`] makes one message of all that name an
 //! object, [`journal`] remembers what was sent.
 
 mod journal;
 mod line;
+mod packed;
 mod plan;
 mod report;
 mod source;

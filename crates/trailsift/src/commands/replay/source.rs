@@ -5,10 +5,14 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use super::line::Line;
+use super::packed;
+use crate::commands::run::wiring;
 use crate::config::{Config, Quarantine, SinkKind};
 
 /// The journal's name beside the quarantine's files.
 const JOURNAL: &str = "replayed.journal";
+/// How a file of Parquet begins.
+const PARQUET: &[u8] = b"PAR1";
 
 /// Everything that was read.
 #[derive(Debug, Default)]
@@ -30,7 +34,13 @@ pub(super) fn configured(config: &Config) -> Result<Vec<PathBuf>, String> {
                 .to_owned())
         }
         Quarantine::Sink(name) => match config.sinks.get(name).map(|sink| &sink.kind) {
-            Some(SinkKind::File(file)) => Ok(with_rotated(&file.path)),
+            Some(SinkKind::File(file)) => {
+                let settings = wiring::file_settings(file);
+                let shown = settings.path.display();
+                settings.files().map_err(|error| {
+                    format!("the files of the quarantine beside {shown} cannot be listed: {error}")
+                })
+            }
             _ => Err(format!(
                 "the quarantine is the sink {name}, which cannot be read from here: fetch its lines \
                  and give them to `trailsift replay -`"
@@ -48,24 +58,8 @@ pub(super) fn journal(config: &Config) -> PathBuf {
     folder.join(JOURNAL)
 }
 
-/// The file of a file sink, and the full ones beside it: `events.jsonl`, `events-….jsonl`.
-fn with_rotated(path: &Path) -> Vec<PathBuf> {
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let (stem, suffix) = name.split_once('.').unwrap_or((&name, ""));
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let is_rotated = |found: &Path| {
-        let found = found.file_name().map(|name| name.to_string_lossy().into_owned());
-        found.is_some_and(|found| {
-            found.starts_with(&format!("{stem}-")) && found.ends_with(&format!(".{suffix}"))
-        })
-    };
-    let beside = files_of(folder.unwrap_or_else(|| Path::new("."))).unwrap_or_default();
-    let mut all: Vec<_> = beside.into_iter().filter(|found| is_rotated(found)).collect();
-    all.push(path.to_owned());
-    all
-}
-
-/// Reads every path: files, folders (their `*.jsonl` files, in the order of names) and `-`.
+/// Reads every path: files, folders (their `*.jsonl` files, compressed or not, in the order of names) and
+/// `-`.
 pub(super) fn read(paths: &[PathBuf]) -> Found {
     let mut found = Found::default();
     for path in paths {
@@ -105,7 +99,11 @@ pub(super) fn read(paths: &[PathBuf]) -> Found {
 fn files_of(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let entries = fs::read_dir(folder)?.collect::<io::Result<Vec<_>>>()?;
     let mut files: Vec<_> = entries.into_iter().map(|entry| entry.path()).collect();
-    files.retain(|path| path.extension().is_some_and(|extension| extension == "jsonl"));
+    let names = [".jsonl", ".jsonl.gz", ".jsonl.zst"];
+    files.retain(|path| {
+        let name = path.file_name().map(|name| name.as_encoded_bytes()).unwrap_or_default();
+        names.iter().any(|end| name.ends_with(end.as_bytes()))
+    });
     files.sort();
     Ok(files)
 }
@@ -113,9 +111,15 @@ fn files_of(folder: &Path) -> io::Result<Vec<PathBuf>> {
 /// The lines of one text. The last one of a file may lack its line break, for the service may be writing it
 /// at this moment: then it is a line if it is whole, and no beginning of a JSON object is one.
 fn take(found: &mut Found, name: &str, text: &[u8], is_over: bool) {
-    if is_packed(text) {
+    let unpacked = packed::unpack(text);
+    // A batch of lines is compressed as a whole.
+    let (text, is_over) = match &unpacked {
+        Some(unpacked) => (&*unpacked.text, true),
+        None => (text, is_over),
+    };
+    if text.starts_with(PARQUET) {
         found.failures.push(format!(
-            "{name} is compressed: unpack it first, as in `zcat FILE | trailsift replay -`"
+            "{name} is Parquet: give the lines in its column `event`, each on a line of its own"
         ));
         return;
     }
@@ -134,11 +138,9 @@ fn take(found: &mut Found, name: &str, text: &[u8], is_over: bool) {
             Err(why) => found.failures.push(format!("{place}: {why}")),
         }
     }
-}
-
-/// Whether it is gzip or zstd.
-fn is_packed(text: &[u8]) -> bool {
-    text.starts_with(&[0x1F, 0x8B]) || text.starts_with(&[0x28, 0xB5, 0x2F, 0xFD])
+    if let Some(fault) = unpacked.and_then(|unpacked| unpacked.fault) {
+        found.failures.push(format!("{name}: {fault}"));
+    }
 }
 
 #[cfg(test)]
@@ -191,22 +193,44 @@ mod tests {
     }
 
     #[test]
-    fn what_is_compressed_is_named_with_the_remedy() {
-        let mut found = Found::default();
-        take(&mut found, "standard input", &[0x1F, 0x8B, 8, 0], true);
-        assert!(found.failures[0].contains("zcat"), "{:?}", found.failures);
-        take(&mut found, "standard input", LINE.as_bytes(), true);
-        assert_eq!(found.lines.len(), 1);
+    fn a_folder_yields_compressed_files_too_and_each_line_counts_once_however_it_is_stored() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let write = |name: &str, bytes: &[u8]| {
+            fs::write(folder.path().join(name), bytes).expect("written");
+        };
+        let text = format!("{LINE}\n{LINE}\n");
+        write("a.jsonl", text.as_bytes());
+        write("b.jsonl.zst", &zstd::encode_all(text.as_bytes(), 1).expect("in memory"));
+        write("c.jsonl.zst.torn", b"nonsense");
+        write("d.zst", b"nonsense");
+        let found = read(&[folder.path().to_owned()]);
+        assert!(found.failures.is_empty(), "{:?}", found.failures);
+        let places: Vec<_> = found.lines.iter().map(|line| line.place.as_str()).collect();
+        assert_eq!(places.len(), 4);
+        assert!(places[3].ends_with("b.jsonl.zst:2"), "{places:?}");
+        assert_eq!(found.lines[0].digest, found.lines[3].digest);
     }
 
     #[test]
-    fn the_rotated_files_of_a_sink_belong_to_it_and_its_neighbours_do_not() {
+    fn of_a_file_that_is_cut_off_the_whole_streams_are_read_and_the_place_is_named() {
         let folder = tempfile::tempdir().expect("a folder");
-        for name in ["parked-20260131T235959Z-0001.jsonl", "parked.jsonl", "other.jsonl"] {
-            fs::write(folder.path().join(name), "").expect("written");
-        }
-        let found = with_rotated(&folder.path().join("parked.jsonl"));
-        let names: Vec<_> = found.iter().filter_map(|path| path.file_name()?.to_str()).collect();
-        assert_eq!(names, ["parked-20260131T235959Z-0001.jsonl", "parked.jsonl"]);
+        let path = folder.path().join("parked.jsonl.zst");
+        let one = zstd::encode_all(format!("{LINE}\n").as_bytes(), 1).expect("in memory");
+        let cut = [&one[..], &one[..one.len() - 1]].concat();
+        fs::write(&path, &cut).expect("written");
+        let found = read(&[path]);
+        assert_eq!(found.lines.len(), 1);
+        let [fault] = &found.failures[..] else { panic!("{:?}", found.failures) };
+        let expected =
+            format!("begins at byte {} is cut off by the end, byte {}", one.len(), cut.len());
+        assert!(fault.contains("parked.jsonl.zst: ") && fault.contains(&expected), "{fault}");
+    }
+
+    #[test]
+    fn parquet_is_named_as_what_it_is() {
+        let mut found = Found::default();
+        take(&mut found, "standard input", b"PAR1\x15\n\n\n", true);
+        assert_eq!(found.failures.len(), 1);
+        assert!(found.failures[0].contains("Parquet"), "{:?}", found.failures);
     }
 }
