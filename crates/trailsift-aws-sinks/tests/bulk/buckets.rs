@@ -15,7 +15,7 @@ use trailsift_testkit::conformance::{self, Gap, SinkWorld};
 use trailsift_testkit::{Plan, ProxyAnswer, ProxyRequest};
 
 use crate::s3::{large, lines, settings};
-use crate::support::{Troubles, decorated, localstack, session, some, unique, write};
+use crate::support::{Troubles, localstack, session, some, unique, write};
 
 /// A client of S3 that no trouble stands before.
 pub(crate) async fn s3(endpoint: &str) -> Client {
@@ -96,10 +96,6 @@ impl S3World {
 impl SinkWorld for S3World {
     fn sink(&self) -> Arc<dyn Sink> {
         Arc::clone(&self.sink)
-    }
-
-    fn decorated(&self, patience: Duration) -> Arc<dyn Sink> {
-        decorated(self.sink(), patience)
     }
 
     async fn arrived(&self) -> Vec<String> {

@@ -1,7 +1,6 @@
 //! The Firehose sink on moto, which writes what it is given to moto's S3.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_firehose::Client;
@@ -15,7 +14,7 @@ use trailsift_testkit::{Plan, ProxyAnswer, ProxyRequest};
 
 use crate::buckets::{objects, s3};
 use crate::streams::firehose;
-use crate::support::{Troubles, decorated, moto, session, some, unique, write};
+use crate::support::{Troubles, moto, session, some, unique, write};
 
 struct FirehoseWorld {
     troubles: Troubles,
@@ -83,10 +82,6 @@ fn first_only(request: &ProxyRequest) -> Plan {
 impl SinkWorld for FirehoseWorld {
     fn sink(&self) -> Arc<dyn Sink> {
         Arc::clone(&self.sink)
-    }
-
-    fn decorated(&self, patience: Duration) -> Arc<dyn Sink> {
-        decorated(self.sink(), patience)
     }
 
     async fn arrived(&self) -> Vec<String> {

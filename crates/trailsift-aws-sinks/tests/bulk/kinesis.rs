@@ -1,7 +1,6 @@
 //! The Kinesis sink on moto.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_kinesis::Client;
@@ -12,7 +11,7 @@ use trailsift_testkit::conformance::{self, Gap, SinkWorld, batch};
 use trailsift_testkit::{Plan, ProxyAnswer, ProxyRequest};
 
 use crate::streams::kinesis;
-use crate::support::{Troubles, decorated, moto, session, some, unique, write};
+use crate::support::{Troubles, moto, session, some, unique, write};
 
 struct KinesisWorld {
     troubles: Troubles,
@@ -85,10 +84,6 @@ fn first_only(request: &ProxyRequest) -> Plan {
 impl SinkWorld for KinesisWorld {
     fn sink(&self) -> Arc<dyn Sink> {
         Arc::clone(&self.sink)
-    }
-
-    fn decorated(&self, patience: Duration) -> Arc<dyn Sink> {
-        decorated(self.sink(), patience)
     }
 
     async fn arrived(&self) -> Vec<String> {

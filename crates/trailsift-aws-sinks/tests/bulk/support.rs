@@ -1,18 +1,11 @@
 //! Sessions, decorated sinks and batches.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use aws_config::{BehaviorVersion, Region};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
-use prometheus::Registry;
 use trailsift_aws::{Connector, Session, SessionSettings};
 use trailsift_core::{Batch, Disposition, Sink, SinkError, WriteOutcome};
-use trailsift_delivery::{
-    BatchSettings, BufferSettings, Decoration, RetrySettings, SinkMetrics, decorate,
-};
 use trailsift_testkit::conformance::batch;
 use trailsift_testkit::{FaultProxy, Plan, ProxyAnswer, ProxyRequest};
 
@@ -38,24 +31,6 @@ pub(crate) async fn session_with(endpoint: &str, client: Option<SharedHttpClient
     let mut base = base.into_builder();
     base.set_http_client(client);
     Connector::over(base.build()).session(&settings).await
-}
-
-/// As the conformance suite wants it.
-pub(crate) fn decorated(sink: Arc<dyn Sink>, patience: Duration) -> Arc<dyn Sink> {
-    let linger = Duration::from_millis(5);
-    let settings = Decoration {
-        batch: BatchSettings { events: 4, bytes: 1 << 16, linger, in_flight: 3, callers: 5 },
-        retry: RetrySettings {
-            deadline: patience,
-            base: Duration::from_millis(2),
-            cap: Duration::from_millis(20),
-        },
-        timeout: None,
-        required: true,
-        buffer: BufferSettings::default(),
-    };
-    let metrics = SinkMetrics::register(&Registry::new()).expect("a fresh registry");
-    decorate(sink, settings, &metrics)
 }
 
 /// Records with these numbers, each of the region that is named.

@@ -7,13 +7,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_sqs::types::QueueAttributeName;
-use prometheus::Registry;
 use serde_json::Value;
 use trailsift_aws::Session;
 use trailsift_core::Sink;
-use trailsift_delivery::{
-    BatchSettings, BufferSettings, Decoration, RetrySettings, SinkMetrics, decorate,
-};
 use trailsift_testkit::conformance::{self, Gap, SinkWorld, batch};
 use trailsift_testkit::{FaultProxy, Plan, ProxyAnswer, ProxyRequest};
 
@@ -233,23 +229,6 @@ async fn log_events(client: &aws_sdk_cloudwatchlogs::Client, group: &str) -> Vec
 impl SinkWorld for World {
     fn sink(&self) -> Arc<dyn Sink> {
         Arc::clone(&self.sink)
-    }
-
-    fn decorated(&self, patience: Duration) -> Arc<dyn Sink> {
-        let linger = Duration::from_millis(5);
-        let settings = Decoration {
-            batch: BatchSettings { events: 4, bytes: 1 << 20, linger, in_flight: 3, callers: 5 },
-            retry: RetrySettings {
-                deadline: patience,
-                base: Duration::from_millis(2),
-                cap: Duration::from_millis(20),
-            },
-            timeout: None,
-            required: true,
-            buffer: BufferSettings::default(),
-        };
-        let metrics = SinkMetrics::register(&Registry::new()).expect("a fresh registry");
-        decorate(self.sink(), settings, &metrics)
     }
 
     async fn arrived(&self) -> Vec<String> {

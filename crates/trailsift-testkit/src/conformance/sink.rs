@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use prometheus::Registry;
 use trailsift_core::{Batch, Entry, Sink, SinkError, Source, WriteOutcome};
+use trailsift_delivery::{BatchSettings, Decoration, RetrySettings, SinkMetrics, decorate};
 
 use super::report::{Gap, Report};
 
@@ -24,9 +26,11 @@ pub trait SinkWorld: Send + Sync {
     /// The sink as it is made from its settings, without decorators.
     fn sink(&self) -> Arc<dyn Sink>;
 
-    /// The sink as the service uses it: batches of 4 events, a linger of some milliseconds, retried
-    /// within milliseconds, and given up after `patience`.
-    fn decorated(&self, patience: Duration) -> Arc<dyn Sink>;
+    /// The sink as the service uses it, inside of the service's own decorators: batches of 4 events, a
+    /// linger of some milliseconds, retried within milliseconds, and given up after `patience`.
+    fn decorated(&self, patience: Duration) -> Arc<dyn Sink> {
+        inside_decorators(self.sink(), patience)
+    }
 
     /// Every event that arrived, duplicates included: the texts that were sent, whatever the service
     /// put around them.
@@ -49,6 +53,22 @@ pub trait SinkWorld: Send + Sync {
 
     /// Events that contain this are refused for good.
     fn refuse(&self, text: &'static str) -> bool;
+}
+
+/// The decorators with settings that let a suite end soon.
+fn inside_decorators(sink: Arc<dyn Sink>, patience: Duration) -> Arc<dyn Sink> {
+    let linger = Duration::from_millis(5);
+    let settings = Decoration {
+        batch: BatchSettings { events: 4, bytes: 1 << 16, linger, in_flight: 3, callers: 5 },
+        retry: RetrySettings {
+            deadline: patience,
+            base: Duration::from_millis(2),
+            cap: Duration::from_millis(20),
+        },
+        ..Decoration::default()
+    };
+    let metrics = SinkMetrics::register(&Registry::new()).expect("a fresh registry");
+    decorate(sink, settings, &metrics)
 }
 
 /// Longer than any write takes with a sink that is well.
