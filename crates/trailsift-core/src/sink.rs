@@ -81,6 +81,10 @@ pub trait Sink: fmt::Debug + Send + Sync {
     /// If nothing is known to be acknowledged.
     async fn write(&self, batch: &Batch) -> Result<WriteOutcome, SinkError>;
 
+    /// What waits for company is written now, for nobody may be left to bring any. Returns at once and
+    /// promises nothing: who still waits asks again. A sink that gathers nothing has nothing to do.
+    fn hurry(&self) {}
+
     /// Writes out what a best-effort sink still buffers, at the end of the process. A sink that
     /// acknowledges only what is durable has nothing to do.
     async fn close(&self) {}

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::future::join_all;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use trailsift_core::{Batch, Limits, Reason, Sink, SinkError, WriteOutcome};
 
@@ -51,7 +51,8 @@ const WAITING_CALLERS: usize = 1;
 /// Coalesces the writes of many callers into batches, and splits what is too large for one.
 ///
 /// Each caller gets the outcome of its own entries, each settled exactly once, in its own order. A
-/// full batch goes at once, and so does one that enough callers wait for, or one of whom more follows;
+/// full batch goes at once, and so does one that enough callers wait for, or one of whom more follows,
+/// and whatever waits when somebody is in a [hurry](Sink::hurry);
 /// others when their oldest entry has waited for `linger`. Several are on their way at the same time.
 /// An entry that is larger than the sink takes is poison (`sink_record_too_large`) and never sent.
 ///
@@ -67,6 +68,8 @@ pub struct Batching {
     inner: Arc<dyn Sink>,
     room: Room,
     meter: Meter,
+    /// One permit when what waits is to go.
+    hurried: Arc<Notify>,
     state: Mutex<State>,
 }
 
@@ -97,7 +100,7 @@ impl Batching {
             in_flight: settings.in_flight.max(1),
             callers: settings.callers.max(1),
         };
-        Self { inner, room, meter, state: Mutex::new(State::New) }
+        Self { inner, room, meter, hurried: Arc::default(), state: Mutex::new(State::New) }
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
@@ -119,6 +122,7 @@ impl Batching {
                     waiting_bytes: 0,
                     callers: 0,
                     hurries: false,
+                    hurried: Arc::clone(&self.hurried),
                     flushes: JoinSet::new(),
                 };
                 let mut task = JoinSet::new();
@@ -185,6 +189,10 @@ impl Sink for Batching {
         answer(settled)
     }
 
+    fn hurry(&self) {
+        self.hurried.notify_one();
+    }
+
     /// Writes at once what still lingers, waits until all of it is settled, then closes the sink.
     /// Dropping the future ends the waiting and the writing.
     async fn close(&self) {
@@ -216,14 +224,16 @@ struct Collector {
     waiting_bytes: usize,
     /// Whose last item is among them.
     callers: usize,
-    /// Somebody among them goes on only when it is done.
+    /// Somebody among them goes on only when it is done, or nobody else is to be waited for.
     hurries: bool,
+    hurried: Arc<Notify>,
     flushes: JoinSet<()>,
 }
 
 impl Collector {
     async fn run(mut self, mut requests: mpsc::Receiver<Request>) {
         let mut open = true;
+        let hurried = Arc::clone(&self.hurried);
         while open || !self.waiting.is_empty() {
             let free = self.flushes.len() < self.room.in_flight;
             if free && (self.is_due() || (!open && !self.waiting.is_empty())) {
@@ -240,6 +250,8 @@ impl Collector {
                     }
                 }
                 () = until(due), if free && due.is_some() => self.flush(),
+                // Cancel safety: the permit stays where it is until this arm wins.
+                () = hurried.notified() => self.hurries |= !self.waiting.is_empty(),
                 // Cancel safety: a receive that loses the race has taken nothing from the channel.
                 // Nothing more is taken while a full batch waits, which bounds memory.
                 request = requests.recv(), if open && !self.is_full() => match request {

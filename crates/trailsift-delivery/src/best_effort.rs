@@ -111,7 +111,15 @@ impl Sink for BestEffort {
             self.start();
             self.shared.wake.notify_one();
         }
+        // The buffer takes in nothing while what is being written waits for company.
+        if self.shared.is_half_full() {
+            self.inner.hurry();
+        }
         Ok(WriteOutcome::default())
+    }
+
+    fn hurry(&self) {
+        self.inner.hurry();
     }
 
     async fn close(&self) {
@@ -136,6 +144,11 @@ impl Shared {
     fn buffer(&self) -> MutexGuard<'_, Buffer> {
         // A panic under the lock could at worst miscount what is held; losing all would be worse.
         self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_half_full(&self) -> bool {
+        let buffer = self.buffer();
+        buffer.events > self.settings.events / 2 || buffer.bytes > self.settings.bytes / 2
     }
 
     /// Takes what fits. Whether anything did.

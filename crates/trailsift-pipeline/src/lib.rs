@@ -27,6 +27,7 @@ mod quarantine;
 mod readable;
 mod rendering;
 mod service;
+mod sinks;
 mod spans;
 mod turns;
 mod watched;

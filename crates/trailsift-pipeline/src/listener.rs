@@ -13,6 +13,7 @@ use trailsift_core::{Message, QueueError};
 use crate::backoff::full_jitter;
 use crate::dispatcher::chain;
 use crate::service::{Lane, Settings};
+use crate::sinks;
 use crate::worker;
 
 /// The most that one receive hands out.
@@ -145,6 +146,9 @@ async fn receive_all<'a>(
                 }
                 drop(permits);
                 lane.listen_for_silence(&mut silence, empty).await;
+                if until_empty && empty {
+                    sinks::hurry(&lane.shared.dispatcher);
+                }
                 if until_empty && idle { lane.looks_empty().await } else { Ok(false) }
             }
             Err(error) => Err(error),

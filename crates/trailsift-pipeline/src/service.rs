@@ -4,7 +4,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures::future::join_all;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
@@ -32,6 +31,7 @@ use crate::parked::Parked;
 use crate::pass::reading_of;
 use crate::quarantine::Quarantine;
 use crate::readable::Readable;
+use crate::sinks;
 use crate::turns::Turns;
 use crate::watched::watched;
 use crate::wholes::Wholes;
@@ -259,7 +259,7 @@ impl Service {
             drain(&mut lanes, &shared, close_by, &mut ended).await;
         }
         checks.shutdown().await;
-        close_sinks(&shared, close_by.max(Instant::now() + CLOSE_AT_LEAST)).await;
+        sinks::close(&shared.dispatcher, close_by.max(Instant::now() + CLOSE_AT_LEAST)).await;
         let failure = shared.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
         summarise(ended, failure, order.is_cancelled())
     }
@@ -323,6 +323,7 @@ async fn drain(
     tokio::select! {
         biased;
         () = join_lanes(lanes, shared, ended) => return,
+        () = sinks::hurry_on(&shared.dispatcher) => {}
         () = sleep_until(close_by - shared.settings.give_back_time()) => {}
     }
     tracing::warn!("the drain's time is over: giving back what is not settled");
@@ -341,15 +342,6 @@ async fn no_account_in_time(mut first_reached: watch::Receiver<bool>, startup_ti
     if timeout(startup_timeout, reached).await.is_ok() {
         // Reached, or every account gave up by itself: either way there is nothing to time out.
         std::future::pending().await
-    }
-}
-
-async fn close_sinks(shared: &Shared, by: Instant) {
-    let quarantine = shared.dispatcher.quarantine.as_sink();
-    let outlets = shared.dispatcher.outlets().map(|outlet| &outlet.sink);
-    let closing = join_all(outlets.chain(quarantine).map(|sink| sink.close()));
-    if timeout_at(by, closing).await.is_err() {
-        tracing::warn!("a sink could not be closed in time: best-effort events may be lost");
     }
 }
 

@@ -106,6 +106,25 @@ async fn a_caller_of_whom_more_follows_waits_for_no_company_and_takes_along_who_
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_waits_goes_when_somebody_is_in_a_hurry_and_later_callers_wait_again() {
+    let sink = taking();
+    let batching = Batching::new(sink.clone(), settings(500, 1000, 1), &metrics());
+    batching.hurry();
+    let started = Instant::now();
+    let (one, two, late) = (batch(["one"]), batch(["two"]), batch(["late"]));
+    let hurrying = async {
+        tokio::time::sleep(LINGER / 4).await;
+        batching.hurry();
+    };
+    let (first, second, ()) = futures::join!(batching.write(&one), batching.write(&two), hurrying);
+    assert_eq!((acknowledged(1, &first).len(), acknowledged(1, &second).len()), (1, 1));
+    assert_eq!(started.elapsed(), LINGER / 4);
+    assert_eq!(acknowledged(1, &batching.write(&late).await), [0]);
+    assert_eq!(started.elapsed(), LINGER / 4 + LINGER);
+    assert_eq!(sink.written().iter().map(Vec::len).collect::<Vec<_>>(), [2, 1]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_waits_for_a_batch_on_its_way_grows_beyond_its_callers() {
     let slow = Duration::from_secs(1);
     let sink = ScriptedSink::new(move |_| async move {

@@ -2,7 +2,7 @@ use tokio::sync::Semaphore;
 
 use super::*;
 use crate::testing::{Answer, ScriptedSink, batch, counted, metrics};
-use crate::{Decoration, RetrySettings, decorate};
+use crate::{BatchSettings, Decoration, RetrySettings, decorate};
 
 fn settings(events: usize, bytes: usize) -> BufferSettings {
     BufferSettings { events, bytes }
@@ -123,4 +123,31 @@ async fn a_sink_that_is_down_frees_its_buffer_when_its_retries_end() {
     }
     best.close().await;
     assert_eq!((counted(&metrics, "failed"), counted(&metrics, "dropped")), (6.0, 0.0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_waits_for_company_for_long_costs_no_event() {
+    let sink = ScriptedSink::new(|_| async { Answer::Ok(WriteOutcome::default()) });
+    let metrics = metrics();
+    let linger = Duration::from_secs(30);
+    let decoration = Decoration {
+        required: false,
+        batch: BatchSettings { events: 100_000, linger, ..BatchSettings::default() },
+        buffer: settings(100, 1 << 20),
+        ..Decoration::default()
+    };
+    let best = decorate(sink.clone(), decoration, &metrics);
+    let begun = Instant::now();
+    for n in 0..1000 {
+        assert!(best.write(&batch([n.to_string()])).await.is_ok());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(begun.elapsed() < linger);
+    assert_eq!(counted(&metrics, "dropped"), 0.0);
+    best.close().await;
+    let mut written = all(&sink);
+    written.sort_by_key(|text| text.parse::<u32>().expect("a number"));
+    assert_eq!(written, (0..1000).map(|n| n.to_string()).collect::<Vec<_>>());
+    // It still gathers: half of the buffer at a time.
+    assert!(sink.written().len() <= 40, "{}", sink.written().len());
 }

@@ -7,8 +7,10 @@ use crate::quirky_queue::{Quirk, QuirkyQueue};
 use crate::rig::{
     BUCKET, Rig, SECOND, account, key, notification, selected, texts, trail_file, within,
 };
+use prometheus::Registry;
 use tokio::time::{Instant, sleep};
 use trailsift_core::{Queue, QueueError, SinkError};
+use trailsift_delivery::{BatchSettings, Decoration, SinkMetrics, decorate};
 use trailsift_pipeline::Ended;
 use trailsift_testkit::{Answer, MemoryQueue, MemoryStore, QueueOp};
 
@@ -59,6 +61,43 @@ async fn a_delete_that_outlasts_the_drain_does_not_spoil_its_outcome() {
     assert_eq!(running.ended().await, Ended::Drained);
     assert_eq!(rig.events(), [selected("1")]);
     assert_eq!((rig.queue.visible().len(), rig.queue.deleted().len()), (1, 0));
+}
+
+/// Three files with an event each, before a sink that gathers them for half a minute.
+fn lingering_rig() -> Rig {
+    let mut rig = Rig::new();
+    let batch = BatchSettings { linger: 30 * SECOND, ..BatchSettings::default() };
+    let metrics = SinkMetrics::register(&Registry::new()).expect("a fresh registry");
+    let decoration = Decoration { batch, ..Decoration::default() };
+    rig.sink_front = Some(decorate(Arc::new(rig.sink.clone()), decoration, &metrics));
+    for n in 0..3 {
+        rig.deliver(&n.to_string(), &[&selected(&n.to_string())]);
+    }
+    rig
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_does_not_wait_for_a_linger() {
+    let rig = lingering_rig();
+    let running = rig.start();
+    sleep(5 * SECOND).await;
+    assert!(rig.events().is_empty());
+    let before = Instant::now();
+    assert_eq!(running.stop().await, Ended::Drained);
+    assert!(before.elapsed() < SECOND, "{:?}", before.elapsed());
+    assert_eq!((rig.events().len(), rig.sink.writes().len()), (3, 1));
+    assert_eq!(rig.queue.deleted().len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_queue_is_not_waited_for_until_a_linger_ends() {
+    let mut rig = lingering_rig();
+    rig.settings.until_empty = true;
+    let before = Instant::now();
+    assert_eq!(rig.start().ended().await, Ended::Empty);
+    assert!(before.elapsed() < 15 * SECOND, "{:?}", before.elapsed());
+    assert_eq!((rig.events().len(), rig.sink.writes().len()), (3, 1));
+    assert_eq!(rig.queue.deleted().len(), 3);
 }
 
 /// Six messages in a far queue, all stuck at the sink; then a drain of this length.
