@@ -7,26 +7,34 @@
 mod bucket;
 mod clock;
 mod identity;
+mod limit;
 mod queue;
 mod refusal;
+mod rules;
 #[cfg(test)]
 mod tests;
+mod topic;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_smithy_runtime_api::client::interceptors::SharedInterceptor;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use tokio::time::Instant;
 
 pub use bucket::{BucketExaminer, BucketFacts, Listed, Listing, Notification, ObjectFacts, Target};
 pub use identity::Identity;
-pub use queue::{QueueFacts, Redrive};
+pub use queue::{QueueFacts, Redrive, Settling};
 pub use refusal::Refusal;
+pub use rules::{Rule, Rules};
+pub use topic::{Filter, FilterScope, Subscription, TopicFacts};
 
 use crate::connector::CONNECT_TIMEOUT;
 use crate::{Account, AccountSettings, Connector, Fault, Session, SessionSettings};
-use clock::DateWatch;
+use clock::{DateWatch, Watching};
+use limit::Limit;
 
 /// Until an answer, with the SDK's retries: somebody sits and waits for it.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(20);
@@ -42,6 +50,7 @@ pub struct Examiner {
     /// The ports that the service would use.
     account: Account,
     watch: Arc<DateWatch>,
+    limit: Limit,
 }
 
 impl std::fmt::Debug for Examiner {
@@ -69,14 +78,22 @@ impl Connector {
             session,
             account: Box::pin(self.connect(settings)).await,
             watch: Arc::default(),
+            limit: Limit::default(),
         }
     }
 }
 
 impl Examiner {
-    /// The account's ports as the service has them, to be asked what the service asks.
-    pub fn account(&self) -> &Account {
-        &self.account
+    /// The same, for whom no question goes on beyond this moment: what has no answer by then is
+    /// unavailable.
+    #[must_use]
+    pub fn until(self, deadline: Instant) -> Self {
+        Self { limit: Limit::at(deadline), ..self }
+    }
+
+    /// What looks at the clock in each answer.
+    fn watching(&self) -> SharedInterceptor {
+        SharedInterceptor::new(Watching(Arc::clone(&self.watch)))
     }
 
     /// By how many seconds AWS's clock is ahead of ours, as far as an answer has said so. Right to

@@ -5,6 +5,7 @@ mod sift;
 
 use std::io::{IsTerminal, stderr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
@@ -12,7 +13,7 @@ use clap_complete::Shell;
 pub use replay::ReplayArgs;
 pub use sift::{Count, SiftArgs};
 
-use crate::config::DEFAULT_PATH;
+use crate::config::{DEFAULT_PATH, parse_duration};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -154,6 +155,16 @@ pub struct DoctorArgs {
     /// Write JSON Lines.
     #[arg(long)]
     pub json: bool,
+    /// How long all of it may take, such as 30s or 2m: what has no answer by then is said to have none.
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = some_time)]
+    pub timeout: Duration,
+}
+
+/// A duration of a second or more, so that something can be answered.
+fn some_time(text: &str) -> Result<Duration, String> {
+    parse_duration(text)
+        .filter(|duration| *duration >= Duration::from_secs(1))
+        .ok_or_else(|| "it wants a duration of a second or more, such as 30s, 1m 30s".to_owned())
 }
 
 /// Arguments of `completions`.

@@ -41,7 +41,7 @@ pub use sink::{
 pub use trailsift_route::{Format, RouteSpec};
 pub use trailsift_sinks::{BodyShape, Compression};
 pub use units::ByteSize;
-pub(crate) use units::duration_text;
+pub(crate) use units::{duration_text, parse_duration};
 
 use document::Draft;
 use files::Role;

@@ -5,7 +5,8 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::types::{Event, FilterRuleName, NotificationConfigurationFilter};
 use trailsift_core::{LogFile, StoreError};
 
-use super::{Examiner, Refusal, fault, refused};
+use super::limit::Limit;
+use super::{Examiner, Refusal, fault, refused, timeouts};
 use crate::s3::{classify, client};
 use crate::{AnswerLimit, Session};
 
@@ -15,6 +16,7 @@ pub struct BucketExaminer {
     client: Client,
     name: String,
     owner: Option<String>,
+    limit: Limit,
 }
 
 impl std::fmt::Debug for BucketExaminer {
@@ -93,13 +95,13 @@ impl Examiner {
     pub fn bucket(&self, name: &str, region: &str, owner: Option<&str>) -> BucketExaminer {
         let config = self.session.config().to_builder();
         let config = config.region(Region::new(region.to_owned())).build();
+        let config = client(&config).config().to_builder().timeout_config(timeouts());
         BucketExaminer {
             session: self.session.clone(),
-            client: Client::from_conf(
-                client(&config).config().to_builder().interceptor(AnswerLimit::LARGE).build(),
-            ),
+            client: Client::from_conf(config.interceptor(AnswerLimit::LARGE).build()),
             name: name.to_owned(),
             owner: owner.map(str::to_owned),
+            limit: self.limit,
         }
     }
 }
@@ -123,7 +125,8 @@ impl BucketExaminer {
 
     async fn head(&self, owner: Option<String>) -> Result<BucketFacts, Refusal> {
         let request = self.client.head_bucket().bucket(&self.name).set_expected_bucket_owner(owner);
-        let answer = request.send().await.map_err(|error| refused(&self.session, &error))?;
+        let asked = async { request.send().await.map_err(|error| refused(&self.session, &error)) };
+        let answer = self.limit.of(asked).await?;
         Ok(BucketFacts { region: answer.bucket_region })
     }
 
@@ -133,8 +136,9 @@ impl BucketExaminer {
     /// If it is not answered.
     pub async fn notifications(&self) -> Result<Vec<Notification>, Refusal> {
         let request = self.client.get_bucket_notification_configuration().bucket(&self.name);
-        let answer = request.set_expected_bucket_owner(self.owner.clone()).send().await;
-        let answer = answer.map_err(|error| refused(&self.session, &error))?;
+        let request = request.set_expected_bucket_owner(self.owner.clone());
+        let asked = async { request.send().await.map_err(|error| refused(&self.session, &error)) };
+        let answer = self.limit.of(asked).await?;
         let mut found = Vec::new();
         for queue in answer.queue_configurations() {
             let to = Target::Queue(queue.queue_arn().to_owned());
@@ -163,7 +167,8 @@ impl BucketExaminer {
         let request = self.client.list_objects_v2().bucket(&self.name).prefix(prefix);
         let request = request.delimiter("/").set_start_after(after.map(str::to_owned));
         let request = request.set_expected_bucket_owner(self.owner.clone());
-        let answer = request.send().await.map_err(|error| refused(&self.session, &error))?;
+        let asked = async { request.send().await.map_err(|error| refused(&self.session, &error)) };
+        let answer = self.limit.of(asked).await?;
         let folders = answer.common_prefixes().iter().filter_map(|it| it.prefix.clone());
         let objects = answer.contents().iter().filter_map(|object| {
             let modified = object.last_modified.and_then(|at| SystemTime::try_from(at).ok());
@@ -181,6 +186,10 @@ impl BucketExaminer {
     /// # Errors
     /// As the service's own reads.
     pub async fn read(&self, key: &str) -> Result<ObjectFacts, StoreError> {
+        self.limit.of(self.read_at_leisure(key)).await
+    }
+
+    async fn read_at_leisure(&self, key: &str) -> Result<ObjectFacts, StoreError> {
         let request = self.client.get_object().bucket(&self.name).key(key).range("bytes=0-15");
         let answer = request.set_expected_bucket_owner(self.owner.clone()).send().await;
         let answer = answer.map_err(|error| {

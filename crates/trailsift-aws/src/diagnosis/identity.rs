@@ -1,9 +1,5 @@
-use std::sync::Arc;
-
 use aws_sdk_sts::Client;
-use aws_smithy_runtime_api::client::interceptors::SharedInterceptor;
 
-use super::clock::Watching;
 use super::{Examiner, Refusal, refused, timeouts};
 use crate::connector::NAME;
 use crate::{AnswerLimit, Session};
@@ -19,12 +15,11 @@ pub struct Identity {
 
 impl Examiner {
     fn sts(&self, session: &Session) -> Client {
-        let watching = SharedInterceptor::new(Watching(Arc::clone(&self.watch)));
         let config = aws_sdk_sts::config::Builder::from(session.config());
         Client::from_conf(
             config
                 .timeout_config(timeouts())
-                .interceptor(watching)
+                .interceptor(self.watching())
                 .interceptor(AnswerLimit::USUAL)
                 .build(),
         )
@@ -47,12 +42,15 @@ impl Examiner {
     }
 
     async fn identity_in(&self, session: &Session) -> Result<Identity, Refusal> {
-        let answer = self.sts(session).get_caller_identity().send().await;
-        let answer = answer.map_err(|error| refused(session, &error))?;
-        Ok(Identity {
-            account: answer.account.unwrap_or_default(),
-            arn: answer.arn.unwrap_or_default(),
-        })
+        let asked = async {
+            let answer = self.sts(session).get_caller_identity().send().await;
+            let answer = answer.map_err(|error| refused(session, &error))?;
+            Ok(Identity {
+                account: answer.account.unwrap_or_default(),
+                arn: answer.arn.unwrap_or_default(),
+            })
+        };
+        self.limit.of(asked).await
     }
 
     /// `sts:AssumeRole` of the account's role, as the service asks for it, with its external ID.
@@ -65,6 +63,8 @@ impl Examiner {
         let Some(role) = &self.settings.role_arn else { return Ok(()) };
         let request = self.sts(&self.own).assume_role().role_arn(role).role_session_name(NAME);
         let request = request.set_external_id(self.settings.external_id.clone());
-        request.send().await.map(drop).map_err(|error| refused(&self.own, &error))
+        let asked =
+            async { request.send().await.map(drop).map_err(|error| refused(&self.own, &error)) };
+        self.limit.of(asked).await
     }
 }

@@ -1,12 +1,10 @@
-use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::QueueAttributeName as Name;
-use aws_smithy_runtime_api::client::interceptors::SharedInterceptor;
-use trailsift_core::QueueError;
+use futures::future::join;
+use trailsift_core::{Queue as _, QueueError, Receipt};
 
-use super::clock::Watching;
 use super::{Examiner, fault, timeouts};
 use crate::sqs::classify;
 use crate::{AnswerLimit, queue_url_at};
@@ -43,14 +41,25 @@ pub struct Redrive {
     pub max_receive_count: Option<u32>,
 }
 
+/// A receipt that no message ever had: the queue refuses it, unless it refuses us.
+const NO_RECEIPT: &str = "trailsift-doctor";
+
+/// What the queue answers to an extension and a deletion of what never was.
+#[derive(Debug)]
+pub struct Settling {
+    /// `sqs:ChangeMessageVisibility`.
+    pub extended: Result<(), QueueError>,
+    /// `sqs:DeleteMessage`.
+    pub deleted: Result<(), QueueError>,
+}
+
 impl Examiner {
     fn sqs(&self) -> Client {
-        let watching = SharedInterceptor::new(Watching(Arc::clone(&self.watch)));
         let config = aws_sdk_sqs::config::Builder::from(self.session.config());
         Client::from_conf(
             config
                 .timeout_config(timeouts())
-                .interceptor(watching)
+                .interceptor(self.watching())
                 .interceptor(AnswerLimit::USUAL)
                 .build(),
         )
@@ -81,14 +90,31 @@ impl Examiner {
         self.queue_at(&format!("{}/{account}/{name}", &ours[..host_end])).await
     }
 
+    /// Tries to extend and to delete a receipt that no message ever had, by the service's own port.
+    /// Where both are allowed, both are refused for that receipt's sake.
+    pub async fn settling(&self) -> Settling {
+        let queue = &self.account.queue;
+        let receipt = [Receipt(NO_RECEIPT.to_owned())];
+        let extending = queue.extend(&receipt[0], Duration::from_secs(1));
+        let (extended, deleted) =
+            join(self.limit.of(extending), self.limit.of(queue.delete(&receipt))).await;
+        Settling {
+            extended: extended.map(drop),
+            deleted: deleted.and_then(|answers| answers.into_iter().next().unwrap_or(Ok(()))),
+        }
+    }
+
     async fn queue_at(&self, url: &str) -> Result<QueueFacts, QueueError> {
         let url = match &self.settings.endpoint_url {
             Some(endpoint) => queue_url_at(endpoint, url),
             None => url.to_owned(),
         };
         let request = self.sqs().get_queue_attributes().queue_url(url);
-        let answer = request.attribute_names(Name::All).send().await;
-        let answer = answer.map_err(|error| classify(fault(&self.session, &error)))?;
+        let asked = async {
+            let answer = request.attribute_names(Name::All).send().await;
+            answer.map_err(|error| classify(fault(&self.session, &error)))
+        };
+        let answer = self.limit.of(asked).await?;
         let attributes = answer.attributes.unwrap_or_default();
         let text = |name: Name| attributes.get(&name).filter(|text| !text.is_empty()).cloned();
         let number = |name: Name| text(name).and_then(|text| text.parse::<u64>().ok());

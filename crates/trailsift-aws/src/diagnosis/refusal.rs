@@ -49,9 +49,15 @@ impl Refusal {
             | "SignatureDoesNotMatch"
             | "TokenRefreshRequired"
             | "MissingAuthenticationToken" => Self::Credentials(fault.text),
-            "NoSuchBucket" | "NoSuchKey" | "NotFound" | "NoSuchConfiguration" => {
-                Self::Missing(fault.text)
-            }
+            "AccessDenied"
+            | "AccessDeniedException"
+            | "AuthorizationError"
+            | "AuthorizationErrorException" => Self::Denied(fault.text),
+            "NoSuchBucket"
+            | "NoSuchKey"
+            | "NotFound"
+            | "NoSuchConfiguration"
+            | "ResourceNotFoundException" => Self::Missing(fault.text),
             "PermanentRedirect"
             | "TemporaryRedirect"
             | "AuthorizationHeaderMalformed"

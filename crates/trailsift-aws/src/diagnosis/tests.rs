@@ -1,3 +1,5 @@
+mod between;
+
 use std::time::{Duration, SystemTime};
 
 use aws_credential_types::provider::error::CredentialsError;

@@ -5,6 +5,7 @@
 //! by pure functions.
 
 mod ask;
+mod disk;
 mod files;
 mod judge;
 mod line;
@@ -13,18 +14,20 @@ mod show;
 mod sinks;
 
 use anyhow::Context as _;
-use futures::StreamExt as _;
-use futures::stream::{self, LocalBoxStream};
+use futures::future::LocalBoxFuture;
+use futures::{FutureExt as _, StreamExt as _, stream};
+use tokio::time::Instant;
 
 use super::run::wiring;
-use super::{Exit, complain, load_config};
+use super::{Exit, complain, counted, load_config, say};
 use crate::cli::{DoctorArgs, GlobalArgs};
-use crate::config::{Account, Config, Quarantine, closest};
+use crate::config::{Account, Config, Quarantine, closest, duration_text};
 use line::Section;
-use show::Shown;
+use show::{Awaited, Shown};
 
-/// How many accounts are asked about at once.
-const AT_ONCE: usize = 4;
+/// How many sections are worked on at once: an account costs some thirty questions, most of them while
+/// others wait.
+const AT_ONCE: usize = 64;
 
 /// Asks and reports.
 ///
@@ -43,29 +46,51 @@ pub(super) fn doctor(args: &DoctorArgs, global: &GlobalArgs) -> anyhow::Result<E
         }
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let exit = runtime.block_on(examine(&config, &accounts, args.json));
+    let exit = runtime.block_on(examine(&config, &accounts, args));
     // A check that is stuck in a system call keeps nobody.
     runtime.shutdown_background();
     exit
 }
 
-async fn examine(config: &Config, accounts: &[&Account], json: bool) -> anyhow::Result<Exit> {
-    let connector = wiring::connector(config).await;
+async fn examine(
+    config: &Config,
+    accounts: &[&Account],
+    args: &DoctorArgs,
+) -> anyhow::Result<Exit> {
+    let deadline = Instant::now() + args.timeout;
+    let connector = &wiring::connector(config).await;
     let sinks = sinks_of(config, accounts);
-    let mut asked: LocalBoxStream<'_, Section> = stream::once(machine::section(config))
-        .chain(
-            stream::iter(accounts)
-                .map(|account| ask::section(config, account, &connector))
-                .buffered(AT_ONCE),
-        )
-        .chain(stream::once(sinks::sections(config, sinks, &connector)).flat_map(stream::iter))
-        .boxed_local();
-    let mut shown = Shown::start(json, accounts.len());
+    let mut work: Vec<(String, LocalBoxFuture<'_, Vec<Section>>)> = Vec::new();
+    let machine = machine::section(config, deadline).map(|section| vec![section]);
+    work.push(("this machine".to_owned(), machine.boxed_local()));
+    for &account in accounts {
+        let section = ask::section(config, account, connector, deadline);
+        let name = format!("account {}", account.name);
+        work.push((name, section.map(|section| vec![section]).boxed_local()));
+    }
+    work.push((
+        counted(sinks.len(), "sink"),
+        sinks::sections(config, sinks, connector, deadline).boxed_local(),
+    ));
+    let awaited = &Awaited::of(work.iter().map(|(name, _)| name.clone()).collect());
+    // All of them at once, and each in its place.
+    let work = work.into_iter().map(|(name, section)| async move {
+        let sections = section.await;
+        awaited.came(&name);
+        sections
+    });
+    let mut asked = stream::iter(work).buffered(AT_ONCE).flat_map(stream::iter).boxed_local();
+    let mut shown = Shown::start(args.json, awaited.bar());
     while let Some(section) = asked.next().await {
         let goes_on = shown.section(&section).context("standard output cannot be written")?;
         if !goes_on {
             break;
         }
+    }
+    drop(asked);
+    if Instant::now() >= deadline {
+        let timeout = duration_text(args.timeout);
+        say(&format!("not everything answered within {timeout}: --timeout gives it longer"));
     }
     Ok(if shown.finish() { Exit::Failed } else { Exit::Done })
 }

@@ -7,6 +7,10 @@ use std::fs;
 use std::io::Read as _;
 use std::path::Path;
 
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, timeout_at};
+
+use super::disk;
 use super::line::{Line, Section};
 use crate::config::{Config, Quarantine, Service};
 use crate::descriptors;
@@ -15,7 +19,23 @@ use crate::memory::{self, Fit};
 /// How a database of SQLite begins.
 const SQLITE: &[u8] = b"SQLite format 3\0";
 
-pub(super) async fn section(config: &Config) -> Section {
+/// Looks around, for so long.
+pub(super) async fn section(config: &Config, deadline: Instant) -> Section {
+    let config = config.clone();
+    let looked = spawn_blocking(move || look(&config));
+    let lines = match timeout_at(deadline, looked).await {
+        Ok(Ok(lines)) => lines,
+        // A disk that hangs, such as a network's, hangs whoever asks for it.
+        Ok(Err(_)) | Err(_) => vec![Line::fail(
+            "data-dir",
+            "the folders that the configuration names did not answer in time",
+            "see that the disks below service.data_dir and the other folders work",
+        )],
+    };
+    Section { subject: "this machine".to_owned(), lines }
+}
+
+fn look(config: &Config) -> Vec<Line> {
     let mut lines = vec![budget(config), open_files(config)];
     let service = &config.service;
     lines.push(match writable(&service.data_dir) {
@@ -37,7 +57,8 @@ pub(super) async fn section(config: &Config) -> Section {
             ),
         });
     }
-    Section { subject: "this machine".to_owned(), lines }
+    lines.extend(disk::lines(config));
+    lines
 }
 
 fn budget(config: &Config) -> Line {

@@ -1,6 +1,7 @@
 //! How a report looks: for people on a terminal, one line for each check in a pipe, JSON Lines where
 //! asked for.
 
+use std::cell::RefCell;
 use std::io;
 use std::time::Duration;
 
@@ -34,21 +35,56 @@ enum Form {
     Json,
 }
 
+/// Who has not answered yet: shown on a terminal while they are waited for.
+pub(super) struct Awaited {
+    names: RefCell<Vec<String>>,
+    bar: Option<ProgressBar>,
+}
+
+impl Awaited {
+    pub(super) fn of(names: Vec<String>) -> Self {
+        let bar = stderr().is_terminal().then(|| {
+            let bar = ProgressBar::new_spinner();
+            let style = ProgressStyle::with_template("{spinner} {wide_msg} {elapsed}");
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+            bar.set_message(waiting_for(&names));
+            bar.enable_steady_tick(Duration::from_millis(100));
+            bar
+        });
+        Self { names: RefCell::new(names), bar }
+    }
+
+    pub(super) fn bar(&self) -> Option<ProgressBar> {
+        self.bar.clone()
+    }
+
+    pub(super) fn came(&self, name: &str) {
+        let mut names = self.names.borrow_mut();
+        if let Some(place) = names.iter().position(|it| it == name) {
+            names.remove(place);
+        }
+        if let Some(bar) = &self.bar {
+            bar.set_message(waiting_for(&names));
+        }
+    }
+}
+
+fn waiting_for(names: &[String]) -> String {
+    const SHOWN: usize = 3;
+    let shown = names.iter().take(SHOWN).map(|name| escaped(name)).collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(SHOWN) {
+        0 => format!("waiting for {shown}"),
+        more => format!("waiting for {shown} and {more} more"),
+    }
+}
+
 impl Shown {
-    pub(super) fn start(json: bool, accounts: usize) -> Self {
+    pub(super) fn start(json: bool, bar: Option<ProgressBar>) -> Self {
         let form = match (json, stdout().is_terminal()) {
             (true, _) => Form::Json,
             (false, true) => Form::People(Look::of_stdout()),
             (false, false) => Form::Plain,
         };
-        let bar = stderr().is_terminal().then(|| {
-            let bar = ProgressBar::new_spinner();
-            let style = ProgressStyle::with_template("{spinner} {msg} {elapsed}");
-            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
-            bar.set_message(format!("asking about {} and the sinks", counted(accounts, "account")));
-            bar.enable_steady_tick(Duration::from_millis(100));
-            bar
-        });
         Self { form, bar, ok: 0, warnings: 0, failures: 0, is_first: true }
     }
 

@@ -183,7 +183,7 @@ fn the_schema_names_the_defaults() {
 
 /// Durations and sizes may be written in several ways.
 fn same(one: &Value, other: &Value) -> bool {
-    let durations = |value: &Value| units::parse_duration(value.as_str()?);
+    let durations = |value: &Value| parse_duration(value.as_str()?);
     let sizes = |value: &Value| ByteSize::parse(value.as_str()?);
     one == other
         || durations(one).is_some_and(|it| Some(it) == durations(other))

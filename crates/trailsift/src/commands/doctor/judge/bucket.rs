@@ -1,13 +1,10 @@
-use trailsift_aws::diagnosis::{BucketFacts, Notification, Refusal, Target};
+use trailsift_aws::diagnosis::{BucketFacts, Refusal};
 
-use super::notification::OurQueue;
-use super::policy::{self, Request, Sender, Sending};
 use crate::commands::doctor::line::Line;
 
 const BUCKET: &str = "bucket";
 const OWNER: &str = "owner";
 const REGION: &str = "region";
-const SENDER: &str = "sender";
 
 /// What is known of a bucket that the configuration names.
 #[derive(Clone, Debug)]
@@ -98,62 +95,4 @@ fn owner(known: &Existence<'_>) -> Line {
             "add owner = \"(the bucket's account)\" to its entry in `buckets`",
         ),
     }
-}
-
-/// Whether the queue takes what this bucket sends, and only that.
-pub(in crate::commands::doctor) fn sender(
-    queue: OurQueue<'_>,
-    notifications: &[Notification],
-    bucket: &str,
-    owner: Option<&str>,
-) -> Option<Line> {
-    // Who else tells the queue is judged with the notification.
-    notifications.iter().find(|it| it.to == Target::Queue(queue.arn.to_owned()))?;
-    let partition = queue.arn.split(':').nth(1).unwrap_or("aws");
-    let source = format!("arn:{partition}:s3:::{bucket}");
-    let request = Request {
-        sender: Sender::S3,
-        queue_arn: queue.arn,
-        source_arn: Some(&source),
-        source_account: owner,
-    };
-    let account = owner.unwrap_or("(the bucket's account)");
-    let statement = format!(
-        "{{\"Effect\":\"Allow\",\"Principal\":{{\"Service\":\"s3.amazonaws.com\"}},\"Action\":\"sqs:SendMessage\",\
-         \"Resource\":\"{}\",\"Condition\":{{\"ArnEquals\":{{\"aws:SourceArn\":\"{source}\"}},\"StringEquals\":\
-         {{\"aws:SourceAccount\":\"{account}\"}}}}}}",
-        queue.arn
-    );
-    Some(match policy::sending(queue.policy, &request) {
-        Sending::Allowed { account: true, source: true } => Line::ok(
-            SENDER,
-            "the queue's policy lets S3 send for this bucket and its owner's account alone",
-        ),
-        Sending::Allowed { account, source } => {
-            let open = match (account, source) {
-                (false, true) => {
-                    "for whoever owns a bucket of this name: a deleted name could be taken by another account"
-                }
-                (true, _) => "for every bucket of its account",
-                (false, false) => "for every bucket of every account: anybody can announce files",
-            };
-            Line::warn(
-                SENDER,
-                format!("the queue's policy lets S3 send {open}"),
-                format!("let its only statement for S3 be {statement}"),
-            )
-        }
-        Sending::NotAllowed => Line::fail(
-            SENDER,
-            "the queue's policy does not let S3 send for this bucket: notifications are dropped in silence",
-            format!("add to the queue's policy: {statement}"),
-        ),
-        Sending::Unclear => Line::warn(
-            SENDER,
-            "cannot tell whether the queue's policy lets S3 send for this bucket: it has conditions that doctor does not know",
-            format!(
-                "see that nothing denies it, and that something allows it, such as {statement}"
-            ),
-        ),
-    })
 }

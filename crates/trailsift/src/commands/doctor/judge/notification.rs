@@ -1,14 +1,17 @@
 use trailsift_aws::diagnosis::{Notification, Refusal, Target};
 
-use super::policy::{self, Request, Sender, Sending};
+use super::pattern::About;
+use super::sender::sender;
+use super::ways::{self, Ways};
 use crate::commands::doctor::line::Line;
 
-const CHECK: &str = "notification";
+pub(super) const CHECK: &str = "notification";
 /// How every trail file's name ends.
 const SUFFIX: &str = ".json.gz";
 /// CloudTrail puts its files; in parts, S3 calls it otherwise.
-const EVENTS: [&str; 2] = ["s3:ObjectCreated:Put", "s3:ObjectCreated:CompleteMultipartUpload"];
-const EVERY_EVENT: &str = "s3:ObjectCreated:*";
+pub(super) const EVENTS: [&str; 2] =
+    ["s3:ObjectCreated:Put", "s3:ObjectCreated:CompleteMultipartUpload"];
+pub(super) const EVERY_EVENT: &str = "s3:ObjectCreated:*";
 
 /// What the queue has to do with it, as far as it is known.
 #[derive(Clone, Copy, Debug)]
@@ -17,42 +20,70 @@ pub(in crate::commands::doctor) struct OurQueue<'a> {
     pub(in crate::commands::doctor) policy: Option<&'a str>,
 }
 
-/// Whether the bucket tells the queue of every file below the prefix.
+/// Whether the queue is told of every file of the bucket below the prefix, and by whom it may be told.
 pub(in crate::commands::doctor) fn notification(
     asked: &Result<Vec<Notification>, Refusal>,
     queue: Option<OurQueue<'_>>,
-    bucket: &str,
+    ways: &Ways,
+    about: &About<'_>,
     prefix: &str,
-) -> Line {
+) -> Vec<Line> {
     let found = match asked {
         Ok(found) => found,
         Err(Refusal::Denied(said)) => {
             let what = "whom the bucket tells of new files";
-            return Line::untold(CHECK, what, "s3:GetBucketNotification on the bucket", said);
+            let action = "s3:GetBucketNotification on the bucket";
+            return vec![Line::untold(CHECK, what, action, said)];
         }
         Err(refusal) => {
             let text = format!("cannot tell whom the bucket tells of new files: {refusal}");
-            return Line::warn(CHECK, text, "see the lines above");
+            return vec![Line::warn(CHECK, text, "see the lines above")];
         }
     };
     let Some(queue) = queue else {
-        return Line::warn(
+        return vec![Line::warn(
             CHECK,
             "cannot tell whether the bucket tells the queue of new files: the queue did not answer",
             "mend the queue first",
-        );
+        )];
     };
-    let ours: Vec<_> =
-        found.iter().filter(|it| it.to == Target::Queue(queue.arn.to_owned())).collect();
+    let ours = directly(found, queue);
     if ours.is_empty() {
-        return indirect(found, queue, bucket);
+        return ways::indirect(found, queue, ways, about, prefix);
     }
-    let told: Vec<_> = ours.iter().copied().filter(|it| !events(it).is_empty()).collect();
+    let how = How {
+        who: "the bucket tells the queue".to_owned(),
+        place: "its notification to the queue".to_owned(),
+    };
+    let mut lines = vec![told(&ours, prefix, &how)];
+    lines.extend(sender(queue, found, about.bucket, about.owner));
+    lines
+}
+
+/// What the bucket tells the queue itself.
+pub(super) fn directly(found: &[Notification], queue: OurQueue<'_>) -> Vec<Notification> {
+    let ours = found.iter().filter(|it| it.to == Target::Queue(queue.arn.to_owned()));
+    ours.cloned().collect()
+}
+
+/// Who tells the queue, and where that is written down.
+#[derive(Clone, Debug)]
+pub(super) struct How {
+    /// `the bucket tells the queue`.
+    pub(super) who: String,
+    /// `its notification to the queue`.
+    pub(super) place: String,
+}
+
+/// Whether this, at least one entry, is about every file below the prefix.
+pub(super) fn told(ours: &[Notification], prefix: &str, how: &How) -> Line {
+    let How { who, place } = how;
+    let told: Vec<_> = ours.iter().filter(|it| !events(it).is_empty()).collect();
     if told.is_empty() {
         return Line::fail(
             CHECK,
-            "the bucket tells the queue of other events than new objects",
-            format!("add {EVERY_EVENT} to its notification to the queue"),
+            format!("{who} of other events than new objects"),
+            format!("add {EVERY_EVENT} to {place}"),
         );
     }
     let whole: Vec<_> = told.iter().copied().filter(|it| SUFFIX.ends_with(&it.suffix)).collect();
@@ -60,18 +91,17 @@ pub(in crate::commands::doctor) fn notification(
         return Line::fail(
             CHECK,
             format!(
-                "the bucket tells the queue only of keys that end with \"{}\", and trail files end with \
-                 {SUFFIX}",
+                "{who} only of keys that end with \"{}\", and trail files end with {SUFFIX}",
                 hides.suffix.escape_debug()
             ),
             "remove the filter's suffix: what is no trail file is skipped and counted, whereas a filter is silent",
         );
     }
-    covered(&whole, prefix)
+    covered(&whole, prefix, how)
 }
 
 /// Which of the events that a new trail file causes are named.
-fn events(notification: &Notification) -> Vec<&str> {
+pub(super) fn events(notification: &Notification) -> Vec<&'static str> {
     let named = |event: &str| notification.events.iter().any(|it| it == event);
     match named(EVERY_EVENT) {
         true => EVENTS.into(),
@@ -79,7 +109,8 @@ fn events(notification: &Notification) -> Vec<&str> {
     }
 }
 
-fn covered(told: &[&Notification], prefix: &str) -> Line {
+fn covered(told: &[&Notification], prefix: &str, how: &How) -> Line {
+    let How { who, place } = how;
     let begins = |prefix: &str| match prefix {
         "" => "every key".to_owned(),
         prefix => format!("keys that begin with \"{}\"", prefix.escape_debug()),
@@ -88,13 +119,13 @@ fn covered(told: &[&Notification], prefix: &str) -> Line {
         if events(whole).len() < EVENTS.len() {
             return Line::warn(
                 CHECK,
-                format!("the bucket tells the queue of {} only", whole.events.join(", ")),
+                format!("{who} of {} only", whole.events.join(", ")),
                 format!(
-                    "let it tell of {EVERY_EVENT}: a large file may be put in parts, or copied"
+                    "let {place} be about {EVERY_EVENT}: a large file may be put in parts, or copied"
                 ),
             );
         }
-        return Line::ok(CHECK, format!("the bucket tells the queue of {}", begins(&whole.prefix)));
+        return Line::ok(CHECK, format!("{who} of {}", begins(&whole.prefix)));
     }
     let within: Vec<_> = told.iter().filter(|it| it.prefix.starts_with(prefix)).collect();
     let told_of = |some: &[&&Notification]| {
@@ -104,89 +135,24 @@ fn covered(told: &[&Notification], prefix: &str) -> Line {
         let all: Vec<_> = told.iter().collect();
         return Line::fail(
             CHECK,
-            format!(
-                "the bucket tells the queue of {}, but the configuration wants {}",
-                told_of(&all),
-                begins(prefix)
-            ),
-            "make the filter's prefix and the prefix in `buckets` agree",
+            format!("{who} of {}, but the configuration wants {}", told_of(&all), begins(prefix)),
+            format!("make the filter's prefix ({place}) and the prefix in `buckets` agree"),
         );
     }
     // All that any trail without a prefix of its own writes is below AWSLogs/.
     if within.iter().any(|it| format!("/{}", it.prefix).ends_with("/AWSLogs/")) {
-        return Line::ok(CHECK, format!("the bucket tells the queue of {}", told_of(&within)));
+        return Line::ok(CHECK, format!("{who} of {}", told_of(&within)));
     }
     Line::warn(
         CHECK,
         format!(
-            "the bucket tells the queue of {} only, where the configuration allows {}",
+            "{who} of {} only, where the configuration allows {}",
             told_of(&within),
             begins(prefix)
         ),
-        "if that is not all that the trail writes, widen the filter's prefix; if it is, name it as the `prefix` in \
-         `buckets`",
+        format!(
+            "if that is not all that the trail writes, widen the filter's prefix ({place}); if it is, name it as the \
+             `prefix` in `buckets`"
+        ),
     )
-}
-
-/// The bucket does not tell the queue itself: who else could?
-fn indirect(found: &[Notification], queue: OurQueue<'_>, bucket: &str) -> Line {
-    let may = |sender, source_arn| {
-        let request = Request { sender, queue_arn: queue.arn, source_arn, source_account: None };
-        policy::sending(queue.policy, &request) != Sending::NotAllowed
-    };
-    let connect = format!(
-        "let the bucket tell the queue: aws s3api put-bucket-notification-configuration --bucket {bucket}, with \
-         {{\"QueueConfigurations\":[{{\"QueueArn\":\"{}\",\"Events\":[\"{EVERY_EVENT}\"]}}]}} (it replaces what is \
-         there: merge)",
-        queue.arn
-    );
-    let topics: Vec<&str> = found
-        .iter()
-        .filter_map(|it| match &it.to {
-            Target::Topic(arn) if !events(it).is_empty() => Some(arn.as_str()),
-            _ => None,
-        })
-        .collect();
-    if let Some(topic) = topics.iter().find(|topic| may(Sender::Sns, Some(topic))) {
-        return Line::warn(
-            CHECK,
-            format!(
-                "the bucket tells the topic {topic}, which the queue's policy lets send; cannot tell whether the queue is subscribed"
-            ),
-            format!("see that it is: aws sns list-subscriptions-by-topic --topic-arn {topic}"),
-        );
-    }
-    let bus = found.iter().any(|it| it.to == Target::EventBridge);
-    if bus && may(Sender::EventBridge, None) {
-        return Line::warn(
-            CHECK,
-            "the bucket tells EventBridge, which the queue's policy lets send; cannot tell whether a rule has the queue as its target",
-            format!(
-                "see that one does: aws events list-rule-names-by-target --target-arn {}",
-                queue.arn
-            ),
-        );
-    }
-    // CloudTrail can tell a topic of its own accord, whatever the bucket does.
-    if may(Sender::Sns, None) && topics.is_empty() {
-        return Line::warn(
-            CHECK,
-            "the bucket does not tell the queue of new files, but a topic may send there: perhaps the trail's own",
-            "see that the trail has an SNS topic and the queue is subscribed to it; else let the bucket tell the queue",
-        );
-    }
-    let told: Vec<String> = found
-        .iter()
-        .map(|it| match &it.to {
-            Target::Queue(arn) | Target::Topic(arn) | Target::Function(arn) => arn.clone(),
-            Target::EventBridge => "EventBridge".to_owned(),
-        })
-        .collect();
-    let text = match told.is_empty() {
-        true => "the bucket tells nobody of new files".to_owned(),
-        false => {
-            format!("the bucket tells only {} of new files, not {}", told.join(", "), queue.arn)
-        }
-    };
-    Line::fail(CHECK, text, connect)
 }

@@ -1,6 +1,12 @@
-//! Whether a queue's policy lets somebody send: as much of IAM's language as such policies use.
+//! Whether a queue's policy lets somebody send, or a topic's: as much of IAM's language as such policies use.
 
 use serde_json::Value;
+
+pub(super) const SEND: &str = "sqs:sendmessage";
+pub(super) const PUBLISH: &str = "sns:publish";
+/// What nobody but the service should do with its queue, and what it is called.
+const TAKING: [&str; 4] =
+    ["sqs:receivemessage", "sqs:deletemessage", "sqs:changemessagevisibility", "sqs:purgequeue"];
 
 /// A service that may be the sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +46,10 @@ pub(super) enum Sending {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Request<'a> {
     pub(super) sender: Sender,
-    pub(super) queue_arn: &'a str,
+    /// `sqs:sendmessage` or `sns:publish`: in lower case, as IAM tells no other.
+    pub(super) action: &'static str,
+    /// The ARN of the queue or topic.
+    pub(super) resource: &'a str,
     /// The bucket or topic, where it is known.
     pub(super) source_arn: Option<&'a str>,
     /// The account that owns the source, where it is known.
@@ -113,9 +122,9 @@ fn concerns(statement: &Value, request: &Request<'_>) -> Option<bool> {
     let action = &statement["Action"];
     let lower: Vec<String> =
         listed(action).filter_map(Value::as_str).map(str::to_ascii_lowercase).collect();
-    let sends = lower.iter().any(|pattern| is_like(pattern, "sqs:sendmessage"));
+    let sends = lower.iter().any(|pattern| is_like(pattern, request.action));
     let resource = &statement["Resource"];
-    let here = resource.is_null() || covers(resource, request.queue_arn);
+    let here = resource.is_null() || covers(resource, request.resource);
     Some(is_ours && sends && here)
 }
 
@@ -170,6 +179,72 @@ fn conditions(condition: &Value, request: &Request<'_>) -> Holds {
     if unknown { Holds::Unknown } else { Holds::Yes { account, source } }
 }
 
+/// What a queue's policy lets everybody do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Open {
+    /// Send messages.
+    pub(super) sends: bool,
+    /// Receive, hide or delete messages, or empty the queue.
+    pub(super) takes: bool,
+    /// Something denies something to everybody, on conditions that are not understood here.
+    pub(super) perhaps_denied: bool,
+}
+
+/// What the policy lets everybody do, wherever they are and whoever they act for.
+pub(super) fn open(policy: Option<&str>) -> Open {
+    let mut open = Open::default();
+    let policy = policy.and_then(|policy| serde_json::from_str::<Value>(policy).ok());
+    for statement in policy.iter().flat_map(|policy| listed(&policy["Statement"])) {
+        // Services send for somebody, and TLS keeps nobody away.
+        let keys = statement["Condition"].as_object().into_iter().flatten();
+        let mut keys = keys.filter_map(|(_, keys)| keys.as_object()).flatten();
+        let is_bound = keys.any(|(key, _)| !key.eq_ignore_ascii_case("aws:securetransport"));
+        let principal = &statement["Principal"];
+        let is_everybody = [principal, &principal["AWS"]]
+            .into_iter()
+            .any(|value| listed(value).any(|it| it.as_str() == Some("*")));
+        if statement["Effect"].as_str() == Some("Deny") {
+            open.perhaps_denied |= is_bound && (is_everybody || principal.is_null());
+            continue;
+        }
+        if !is_everybody || is_bound {
+            continue;
+        }
+        let covers = |action: &str| {
+            listed(&statement["Action"])
+                .filter_map(Value::as_str)
+                .any(|pattern| is_like(&pattern.to_ascii_lowercase(), action))
+        };
+        open.sends |= covers(SEND);
+        open.takes |= TAKING.iter().any(|action| covers(action));
+    }
+    open
+}
+
+/// The ARNs that the policy names as whom a service may send for, each in full.
+pub(super) fn sources(policy: Option<&str>, sender: Sender) -> Vec<String> {
+    let policy = policy.and_then(|policy| serde_json::from_str::<Value>(policy).ok());
+    let kind = format!(":{}:", sender.principal().split('.').next().unwrap_or_default());
+    let mut found = Vec::new();
+    for statement in policy.iter().flat_map(|policy| listed(&policy["Statement"])) {
+        if statement["Effect"].as_str() != Some("Allow") {
+            continue;
+        }
+        let operators = statement["Condition"].as_object().into_iter().flatten();
+        for (key, values) in operators.filter_map(|(_, keys)| keys.as_object()).flatten() {
+            if !key.eq_ignore_ascii_case("aws:SourceArn") {
+                continue;
+            }
+            let named = listed(values).filter_map(Value::as_str);
+            let whole = named.filter(|arn| arn.contains(&kind) && !arn.contains(['*', '?']));
+            found.extend(whole.map(str::to_owned));
+        }
+    }
+    found.sort();
+    found.dedup();
+    found
+}
+
 /// A value, or each of a list of them.
 fn listed(value: &Value) -> Box<dyn Iterator<Item = &Value> + '_> {
     match value {
@@ -180,7 +255,7 @@ fn listed(value: &Value) -> Box<dyn Iterator<Item = &Value> + '_> {
 }
 
 /// IAM's wildcards: `*` is any text, `?` any one character.
-fn is_like(pattern: &str, text: &str) -> bool {
+pub(super) fn is_like(pattern: &str, text: &str) -> bool {
     let (pattern, text): (Vec<char>, Vec<char>) =
         (pattern.chars().collect(), text.chars().collect());
     let (mut at, mut here) = (0, 0);
@@ -221,7 +296,8 @@ mod tests {
         let policy = json!({ "Version": "2012-10-17", "Statement": statements }).to_string();
         let request = Request {
             sender: Sender::S3,
-            queue_arn: QUEUE,
+            action: SEND,
+            resource: QUEUE,
             source_arn: Some(BUCKET),
             source_account: Some("999988887777"),
         };
@@ -309,12 +385,51 @@ mod tests {
         }
         let request = Request {
             sender: Sender::S3,
-            queue_arn: QUEUE,
+            action: SEND,
+            resource: QUEUE,
             source_arn: None,
             source_account: None,
         };
         assert_eq!(sending(None, &request), Sending::NotAllowed);
         assert_eq!(sending(Some("{"), &request), Sending::Unclear);
+    }
+
+    #[test]
+    fn what_everybody_may_do_is_seen() {
+        let of = |statements: Value| open(Some(&json!({ "Statement": statements }).to_string()));
+        let allow = |principal: Value, action: &str, condition: Value| {
+            json!({ "Effect": "Allow", "Principal": principal, "Action": action, "Resource": QUEUE,
+                    "Condition": condition })
+        };
+        let sends = Open { sends: true, ..Open::default() };
+        let tls = json!({ "Bool": { "aws:SecureTransport": "true" } });
+        let owner = json!({ "StringEquals": { "aws:SourceAccount": "1" } });
+        let s3 = json!({ "Service": "s3.amazonaws.com" });
+        assert_eq!(of(json!([allow(json!("*"), "sqs:SendMessage", json!({}))])), sends);
+        assert_eq!(of(json!([allow(json!({ "AWS": ["*"] }), "SQS:Send*", tls)])), sends);
+        assert_eq!(of(json!([allow(json!("*"), "sqs:SendMessage", owner)])), Open::default());
+        assert_eq!(of(json!([allow(s3, "sqs:SendMessage", json!({}))])), Open::default());
+        let all = of(json!([allow(json!("*"), "sqs:*", json!({}))]));
+        assert_eq!(all, Open { sends: true, takes: true, perhaps_denied: false });
+        let deny = json!({ "Effect": "Deny", "Principal": "*", "Action": "sqs:*",
+            "Condition": { "StringNotEquals": { "aws:PrincipalOrgID": "o-1" } } });
+        let both = of(json!([allow(json!("*"), "sqs:SendMessage", json!({})), deny]));
+        assert_eq!(both, Open { perhaps_denied: true, ..sends });
+        assert_eq!(open(None), Open::default());
+    }
+
+    #[test]
+    fn the_topics_that_a_policy_names_are_found() {
+        let topic = "arn:aws:sns:us-east-1:1:trail";
+        let statement = |arns: Value| {
+            json!({ "Effect": "Allow", "Principal": { "Service": "sns.amazonaws.com" },
+                "Action": "sqs:SendMessage", "Resource": QUEUE,
+                "Condition": { "ArnEquals": { "aws:SourceArn": arns } } })
+        };
+        let policy = json!({ "Statement": [
+            statement(json!([topic, "arn:aws:sns:us-east-1:1:*"])), statement(json!(BUCKET)) ] });
+        assert_eq!(sources(Some(&policy.to_string()), Sender::Sns), [topic]);
+        assert_eq!(sources(None, Sender::Sns), Vec::<String>::new());
     }
 
     #[test]

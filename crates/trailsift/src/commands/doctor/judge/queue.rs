@@ -1,9 +1,10 @@
 use std::time::Duration;
 
-use trailsift_aws::diagnosis::QueueFacts;
+use trailsift_aws::diagnosis::{QueueFacts, Settling};
 use trailsift_core::{QueueError, QueueStatus};
 use trailsift_pipeline::{QueueConcern, queue_concerns};
 
+use super::policy;
 use crate::commands::doctor::line::{Level, Line};
 use crate::config::duration_text;
 
@@ -39,6 +40,7 @@ pub(in crate::commands::doctor) fn queue(
     lines.push(visibility(facts.visibility_timeout, &concerns));
     lines.extend(facts.retention.map(retention));
     lines.extend(facts.kms_key.as_deref().map(key));
+    lines.push(open(facts.policy.as_deref()));
     if facts.fifo {
         lines.push(Line::fail(
             "fifo",
@@ -163,6 +165,36 @@ fn key(key: &str) -> Line {
     )
 }
 
+/// Whether only those may use the queue who should.
+fn open(policy: Option<&str>) -> Line {
+    const POLICY: &str = "queue-policy";
+    let open = policy::open(policy);
+    let unless = if open.perhaps_denied { ", unless a Deny of it keeps them away" } else { "" };
+    if open.takes {
+        let line = Line::warn(
+            POLICY,
+            format!(
+                "the queue's policy lets everybody receive or delete messages{unless}: what others take is never \
+                 delivered"
+            ),
+            "let its statements name who may do so: the service's own role needs none in the same account",
+        );
+        let level = if open.perhaps_denied { Level::Warn } else { Level::Fail };
+        return Line { level, ..line };
+    }
+    if open.sends {
+        return Line::warn(
+            POLICY,
+            format!(
+                "the queue's policy lets everybody send{unless}: anybody can announce files again and have single \
+                 events sent again, though none that is not in an allowed bucket"
+            ),
+            "let its statements name who may send, and on whose behalf: aws:SourceArn and aws:SourceAccount",
+        );
+    }
+    Line::ok(POLICY, "it is open to nobody but those whom policies name")
+}
+
 /// What the dead-letter queue says of itself.
 pub(in crate::commands::doctor) fn dead_letters(
     arn: &str,
@@ -196,21 +228,35 @@ pub(in crate::commands::doctor) fn dead_letters(
 }
 
 /// Whether messages could be settled: what the queue answers to a receipt that never was.
-pub(in crate::commands::doctor) fn settling(answers: &[(&str, Result<(), QueueError>)]) -> Line {
-    let denied: Vec<_> = answers
-        .iter()
-        .filter_map(|(action, answer)| match answer {
-            Err(QueueError::Denied(said)) => Some((*action, said)),
-            _ => None,
-        })
-        .collect();
-    let Some((_, said)) = denied.first() else {
-        return Line::ok("settling", "messages may be extended and deleted");
-    };
-    let actions: Vec<&str> = denied.iter().map(|(action, _)| *action).collect();
-    Line::fail(
-        "settling",
-        format!("{} is denied, so every message would come again: {said}", actions.join(" and ")),
-        format!("allow {} on the queue", actions.join(" and ")),
-    )
+pub(in crate::commands::doctor) fn settling(asked: &Settling) -> Line {
+    const SETTLING: &str = "settling";
+    let answers =
+        [("sqs:ChangeMessageVisibility", &asked.extended), ("sqs:DeleteMessage", &asked.deleted)];
+    let (mut denied, mut why, mut silent) = (Vec::new(), None, None);
+    for (action, answer) in answers {
+        match answer {
+            Err(QueueError::Denied(said)) => {
+                denied.push(action);
+                why = Some(said);
+            }
+            Err(error @ (QueueError::Unavailable(_) | QueueError::Throttled(_))) => {
+                silent = Some((action, error));
+            }
+            _ => {}
+        }
+    }
+    let actions = denied.join(" and ");
+    match (why, silent) {
+        (Some(said), _) => Line::fail(
+            SETTLING,
+            format!("{actions} is denied, so every message would come again: {said}"),
+            format!("allow {actions} on the queue"),
+        ),
+        (None, Some((action, error))) => Line::warn(
+            SETTLING,
+            format!("cannot tell whether {action} is allowed: {error}"),
+            "run doctor again",
+        ),
+        (None, None) => Line::ok(SETTLING, "messages may be extended and deleted"),
+    }
 }
