@@ -4,7 +4,9 @@
 mod container;
 mod python;
 
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -16,12 +18,15 @@ use crate::{http, workspace};
 
 /// The version that everything here is tried with. The Python requirements pin the same.
 const VERSION: &str = "4.13.1";
-/// How long it may take to answer. It needs about 12 s on two idle cores.
-const STARTUP: Duration = Duration::from_secs(180);
-/// What every kind of LocalStack is started with: no telemetry, no downloads, queue addresses by
-/// path.
-const SETTINGS: [(&str, &str); 4] = [
+/// How long it may take to answer. It needs about 12 s on two idle cores, but they compile meanwhile.
+const STARTUP: Duration = Duration::from_secs(600);
+/// Where its port is looked for.
+const PORTS: std::ops::Range<u16> = 20_000..32_000;
+/// What every kind of LocalStack is started with: no telemetry, no downloads, no name server (which asks others for names at the
+/// start), queue addresses by path.
+const SETTINGS: [(&str, &str); 5] = [
     ("ACTIVATE_PRO", "0"),
+    ("DNS_ADDRESS", "0"),
     ("DISABLE_EVENTS", "1"),
     ("SKIP_SSL_CERT_DOWNLOAD", "1"),
     ("SQS_ENDPOINT_STRATEGY", "path"),
@@ -69,14 +74,21 @@ pub(crate) fn environment(endpoint: &str) -> [(&'static str, String); 5] {
     ]
 }
 
-/// What a child must not inherit: the person's own way to AWS.
-pub(crate) const FOREIGN_SETTINGS: [&str; 5] = [
-    "AWS_PROFILE",
-    "AWS_SESSION_TOKEN",
-    "AWS_ROLE_ARN",
-    "AWS_WEB_IDENTITY_TOKEN_FILE",
-    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-];
+/// What a child must not inherit: the person's own way to AWS and to the network, and what changes what trailsift says. Names of
+/// variables that are set, other than those of [`environment`].
+pub(crate) fn foreign_settings() -> Vec<OsString> {
+    std::env::vars_os().map(|(name, _)| name).filter(|name| is_foreign(name)).collect()
+}
+
+fn is_foreign(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    let ours = environment("").map(|(ours, _)| ours);
+    let upper = name.to_ascii_uppercase();
+    (name.starts_with("AWS_") && !ours.contains(&name.as_ref()))
+        || ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "RUST_LOG", "TRAILSIFT_CONFIG"]
+            .contains(&upper.as_str())
+        || ["OTEL_", "PYTHON"].iter().any(|kind| name.starts_with(kind))
+}
 
 /// Finds or starts one, and waits until it answers.
 pub(crate) async fn start(ui: &Ui) -> anyhow::Result<LocalStack> {
@@ -85,22 +97,27 @@ pub(crate) async fn start(ui: &Ui) -> anyhow::Result<LocalStack> {
     {
         return named(ui, endpoint.trim_end_matches('/')).await;
     }
-    let (port, run) = (free_port()?, std::process::id());
+    let run = std::process::id();
     let folder = workspace::target("localstack");
     let log = folder.join(format!("localstack-{run}.log"));
-    let endpoint = format!("http://127.0.0.1:{port}");
-    let guard = if container::engine_answers().await {
+    // The port is looked for at last: what comes before takes its time, in which others could come to it.
+    let at = |port| format!("http://127.0.0.1:{port}");
+    let (endpoint, guard) = if container::engine_answers().await {
         let image = container::pull(ui, &folder).await?;
         let step = ui.step("starting LocalStack (Docker)");
+        let port = free_port()?;
+        let endpoint = at(port);
         let mut container = container::start(&image, port, &log)?;
         wait(step, &endpoint, &log, container.client()).await?;
-        Guard::Container { _container: container }
+        (endpoint, Guard::Container { _container: container })
     } else {
         let python = python::ENVIRONMENT.python(ui).await?;
         let step = ui.step("starting LocalStack (Python)");
+        let port = free_port()?;
+        let endpoint = at(port);
         let mut process = python::start(&python, port, &folder.join(format!("run-{run}")), &log)?;
         wait(step, &endpoint, &log, process.running()).await?;
-        Guard::Process { _process: process }
+        (endpoint, Guard::Process { _process: process })
     };
     Ok(LocalStack { endpoint, log: Some(log), named: false, _guard: Some(guard) })
 }
@@ -160,11 +177,21 @@ fn version(health: &str) -> anyhow::Result<String> {
     Ok(health["version"].as_str().unwrap_or("of no version").to_owned())
 }
 
-/// A port that nobody listens on right now. Another program may still be faster; then starting
-/// fails with that in the log, and a second try finds another port.
+/// A port that nobody listens on right now, and that no connection and no program which takes any port will be given: the
+/// kernel takes those from higher ones (32768 on Linux). The process id keeps two runs apart.
 pub(crate) fn free_port() -> anyhow::Result<u16> {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").context("no free port")?;
-    Ok(listener.local_addr()?.port())
+    static ASKED: AtomicU16 = AtomicU16::new(0);
+    for _ in 0..PORTS.len() {
+        let next = u32::from(ASKED.fetch_add(1, Ordering::Relaxed));
+        // A large step, for process ids follow each other.
+        let from_first =
+            (std::process::id().wrapping_mul(37) + next) % u32::from(PORTS.end - PORTS.start);
+        let port = PORTS.start + u16::try_from(from_first)?;
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    bail!("no port between {} and {} is free", PORTS.start, PORTS.end)
 }
 
 #[cfg(test)]
@@ -178,6 +205,15 @@ mod tests {
         assert_eq!(version(health).unwrap(), "4.13.1");
         assert!(version("<html>").is_err());
         assert!(version(r#"{"status":"ok"}"#).is_err());
+    }
+
+    #[test]
+    fn a_child_has_our_way_to_aws_and_no_other() {
+        let foreign =
+            ["AWS_PROFILE", "AWS_ENDPOINT_URL_S3", "https_proxy", "RUST_LOG", "OTEL_SDK_DISABLED"];
+        assert!(foreign.iter().all(|name| is_foreign(OsStr::new(name))));
+        let others = ["AWS_ENDPOINT_URL", "AWS_REGION", "PATH", "TRAILSIFT_KILLS", "NO_PROXY"];
+        assert!(!others.iter().any(|name| is_foreign(OsStr::new(name))));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
-use crate::localstack::free_port;
+use crate::localstack::{foreign_settings, free_port};
 use crate::process::{Running, into_log, tied};
 use crate::python::Environment;
 use crate::ui::Ui;
@@ -24,8 +24,8 @@ const ENVIRONMENT: Environment = Environment {
 pub(crate) const PACKAGES: [&str; 1] = ["trailsift-aws-sinks"];
 /// How the tests find it.
 pub(crate) const VARIABLE: &str = "TRAILSIFT_MOTO_URL";
-/// How long it may take to answer. It needs about 2 s on two idle cores.
-const STARTUP: Duration = Duration::from_secs(90);
+/// How long it may take to answer. It needs about 2 s on two idle cores, but they compile meanwhile.
+const STARTUP: Duration = Duration::from_secs(600);
 /// What only moto answers.
 const STATUS: &str = "/moto-api/data.json";
 
@@ -58,12 +58,14 @@ pub(crate) async fn start(ui: &Ui) -> anyhow::Result<Moto> {
     let step = ui.step("starting moto");
     let (out, err) = into_log(&log)?;
     let mut command = tied(python);
+    for name in foreign_settings() {
+        command.env_remove(name);
+    }
     command
         .arg(workspace::root().join("tests/moto/serve.py"))
         .arg(port.to_string())
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .env("PYTHONUNBUFFERED", "1")
-        .env_remove("AWS_PROFILE")
         .stdout(out)
         .stderr(err);
     let mut process = Running::spawn(&mut command)?;

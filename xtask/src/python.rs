@@ -66,6 +66,8 @@ impl Environment {
         let mut command = Command::new(python);
         command.args(["-m", "pip", "install", "--no-input", "--progress-bar=off"]);
         command.arg("--disable-pip-version-check");
+        // Not its 5 and 15 s: an index that is slow, or away for a moment, is no reason to fail.
+        command.args(["--retries=10", "--timeout=60"]);
         command.args(self.exactly.then_some("--no-deps"));
         command.arg("--requirement");
         command.arg(workspace::root().join(self.requirements));

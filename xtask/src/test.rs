@@ -1,13 +1,22 @@
 //! `cargo xtask test`: every test of the workspace, against a LocalStack, and with moto and the validators of event formats
 //! where they are needed.
 
+mod told;
+
 use std::process::ExitCode;
 
 use clap::Args;
 
-use crate::process::Running;
+use self::told::Failures;
 use crate::ui::Ui;
 use crate::{cargo, localstack, moto, validators};
+
+/// Neither the person's profiles nor the machine's role is for tests.
+const NO_PROFILES: [(&str, &str); 3] = [
+    ("AWS_CONFIG_FILE", "/dev/null"),
+    ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null"),
+    ("AWS_EC2_METADATA_DISABLED", "true"),
+];
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -59,7 +68,7 @@ pub(crate) async fn run(ui: &Ui, options: &Options) -> anyhow::Result<ExitCode> 
     if !options.no_doc {
         runs.push(vec!["test", "--doc", "--no-fail-fast"]);
     }
-    let mut failed = Vec::new();
+    let (mut failed, mut failures) = (Vec::new(), Failures::default());
     for mut arguments in runs {
         arguments.extend(&scope);
         // A documentation test that is ignored is not meant to compile.
@@ -70,16 +79,17 @@ pub(crate) async fn run(ui: &Ui, options: &Options) -> anyhow::Result<ExitCode> 
         let shown = format!("cargo {}", arguments.join(" "));
         ui.note(&format!("\n$ {shown}"));
         let mut command = cargo::command();
+        for name in localstack::foreign_settings() {
+            command.env_remove(name);
+        }
         command
             .args(&arguments)
+            .envs(NO_PROFILES)
             .envs(localstack::environment(localstack.endpoint()))
             .envs(moto.iter().map(|moto| (moto::VARIABLE, moto.url())))
             .envs(validators.iter().map(|python| (validators::VARIABLE, python)))
             .envs(deploy.iter().map(|python| (validators::DEPLOY_VARIABLE, python)));
-        for name in localstack::FOREIGN_SETTINGS {
-            command.env_remove(name);
-        }
-        if !Running::spawn(&mut command)?.wait().await?.success() {
+        if !failures.of(ui, &mut command).await?.success() {
             failed.push(shown);
         }
     }
@@ -87,9 +97,10 @@ pub(crate) async fn run(ui: &Ui, options: &Options) -> anyhow::Result<ExitCode> 
         ui.note("\nEvery test passed.");
         return Ok(ExitCode::SUCCESS);
     }
-    ui.note(&format!("\nSome tests failed: {}", failed.join(" and ")));
+    failures.say(ui);
     if let Some(log) = localstack.log() {
         ui.note(&format!("LocalStack's log is {log}"));
     }
+    ui.note(&format!("Some tests failed: {}", failed.join(" and ")));
     Ok(ExitCode::FAILURE)
 }

@@ -11,7 +11,7 @@ use tokio::process::Command;
 
 use super::config::Written;
 use super::{Account, event};
-use crate::localstack::FOREIGN_SETTINGS;
+use crate::localstack::foreign_settings;
 use crate::process::{Running, create, into_log, tied};
 use crate::ui::{Step, Ui};
 use crate::{http, workspace};
@@ -87,7 +87,7 @@ fn command(program: &Path, config: &Written) -> Command {
         .env("AWS_SECRET_ACCESS_KEY", "test")
         // The configuration names LocalStack, as it would name any other endpoint.
         .env_remove("AWS_ENDPOINT_URL");
-    for name in FOREIGN_SETTINGS {
+    for name in foreign_settings() {
         command.env_remove(name);
     }
     command

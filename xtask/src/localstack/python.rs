@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use super::SETTINGS;
+use super::{SETTINGS, foreign_settings};
 use crate::process::{Running, into_log, tied};
 use crate::python::Environment;
 
@@ -41,6 +41,9 @@ pub(super) fn start(python: &Path, port: u16, files: &Path, log: &Path) -> anyho
     std::fs::create_dir_all(files).with_context(|| format!("cannot create {}", files.display()))?;
     let (out, err) = into_log(log)?;
     let mut command = tied(python);
+    for name in foreign_settings() {
+        command.env_remove(name);
+    }
     command
         .args(["-m", "localstack.runtime.main"])
         .envs(SETTINGS)
@@ -49,7 +52,6 @@ pub(super) fn start(python: &Path, port: u16, files: &Path, log: &Path) -> anyho
         .env("FILESYSTEM_ROOT", files)
         .env("TMPDIR", files)
         .env("PYTHONUNBUFFERED", "1")
-        .env_remove("AWS_PROFILE")
         .current_dir(files)
         .stdout(out)
         .stderr(err);
