@@ -27,7 +27,7 @@ pub(crate) struct Request {
 pub(crate) enum Fault {
     /// Answer with this status, take nothing.
     Status(u16, Vec<(&'static str, String)>),
-    /// Take the events, but never answer.
+    /// Take the events, and break the connection instead of answering.
     LostAnswer,
     /// Never answer, take nothing.
     Silent,
@@ -113,7 +113,8 @@ async fn answer(
         Some(Fault::Silent) => return std::future::pending().await,
         Some(Fault::LostAnswer) => {
             shared.take(&request);
-            return std::future::pending().await;
+            // As a panic, but nothing is said about it: the connection breaks.
+            std::panic::resume_unwind(Box::new("the answer is lost"));
         }
         Some(Fault::Trickle) => {
             shared.take(&request);

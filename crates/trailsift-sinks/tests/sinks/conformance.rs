@@ -43,7 +43,7 @@ struct HttpWorld {
 impl SinkWorld for HttpWorld {
     fn sink(&self) -> Arc<dyn Sink> {
         let settings = HttpSettings {
-            timeout: Duration::from_millis(500),
+            timeout: Duration::from_secs(20),
             limits: Limits { events: 100, bytes: 1 << 16, entry_bytes: 512 },
             ..HttpSettings::new(&self.collector.url)
         };

@@ -52,10 +52,8 @@ struct World {
 #[async_trait]
 impl SinkWorld for World {
     fn sink(&self) -> Arc<dyn Sink> {
-        let connection = Connection {
-            timeout: Duration::from_millis(500),
-            ..Connection::new(self.cluster.url())
-        };
+        let connection =
+            Connection { timeout: Duration::from_secs(20), ..Connection::new(self.cluster.url()) };
         Arc::new(sink(OpenSearchSettings {
             connection,
             op: self.op,

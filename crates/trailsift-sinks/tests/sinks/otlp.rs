@@ -151,7 +151,7 @@ fn answer(state: &mut State, request: &Received) -> Answer {
     }
     state.bodies.extend(taken);
     if std::mem::take(&mut state.lose_next) {
-        return Answer::Silence;
+        return Answer::Lost;
     }
     if let Some((headers, body)) = &state.instead {
         return Answer::Reply { status: 200, headers: headers.clone(), body: body.clone() };
@@ -179,9 +179,7 @@ fn only_retries(outcome: &WriteOutcome, count: usize) -> String {
 impl SinkWorld for Receiver {
     fn sink(&self) -> Arc<dyn Sink> {
         let settings = self.settings();
-        let timeout = Duration::from_millis(500);
         Arc::new(sink(OtlpSettings {
-            connection: Connection { timeout, ..settings.connection },
             limits: Limits { events: 100, bytes: 1 << 16, entry_bytes: 512 },
             ..settings
         }))

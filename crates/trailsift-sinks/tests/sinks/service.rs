@@ -13,6 +13,8 @@ use tokio::task::JoinSet;
 
 /// One request as it arrived, its body inflated.
 pub(crate) struct Received {
+    /// The body on the wire.
+    pub(crate) raw: Bytes,
     pub(crate) method: Method,
     pub(crate) uri: Uri,
     pub(crate) headers: HeaderMap,
@@ -29,8 +31,9 @@ impl Received {
 pub(crate) enum Answer {
     /// This.
     Reply { status: u16, headers: Vec<(&'static str, String)>, body: Vec<u8> },
-    /// Nothing, ever.
-    Silence,
+    /// Nothing: the connection breaks instead. So a test that loses an answer needs no time to notice, and can give those that
+    /// are well as long as the slowest machine takes.
+    Lost,
 }
 
 pub(crate) fn json(status: u16, body: impl Into<String>) -> Answer {
@@ -76,9 +79,10 @@ async fn answer(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let body = inflate(&headers, &body);
-    match handler(Received { method, uri, headers, body }) {
-        Answer::Silence => std::future::pending().await,
+    let (raw, body) = (body.clone(), inflate(&headers, &body));
+    match handler(Received { raw, method, uri, headers, body }) {
+        // As a panic, but nothing is said about it.
+        Answer::Lost => std::panic::resume_unwind(Box::new("the answer is lost")),
         Answer::Reply { status, headers, body } => {
             let mut response = (StatusCode::from_u16(status).unwrap(), body).into_response();
             response.headers_mut().remove(header::CONTENT_TYPE);

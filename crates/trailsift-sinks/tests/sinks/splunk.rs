@@ -56,12 +56,7 @@ impl World {
         indexer.state().acknowledges = acknowledge;
         let (folder, settings) = settings(&indexer);
         let settings = SplunkSettings {
-            connection: Connection {
-                timeout: Duration::from_millis(500),
-                ..Connection::new(indexer.url())
-            },
             acknowledge,
-            ack_timeout: Duration::from_millis(500),
             limits: Limits { events: 100, bytes: 1 << 16, entry_bytes: 512 },
             ..settings
         };

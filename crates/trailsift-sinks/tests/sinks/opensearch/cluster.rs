@@ -24,6 +24,12 @@ pub(super) struct State {
     /// Items that the answer leaves out.
     pub(super) forgets: usize,
     pub(super) largest_request: usize,
+    /// As Serverless's collections of time series.
+    pub(super) takes_no_ids: bool,
+    /// What a request must be signed with; nothing is checked without it.
+    pub(super) signing_key: Option<&'static str>,
+    /// How a request is refused that is not, or whatever its signature is: status, message.
+    pub(super) refusal: Option<(u16, &'static str)>,
     /// By index and id, in the order of their arrival.
     pub(super) documents: Vec<((String, String), String)>,
     pub(super) requests: usize,
@@ -65,7 +71,15 @@ fn error(status: u16, kind: &str) -> Answer {
 }
 
 fn answer(state: &mut State, request: &Received) -> Answer {
-    if request.header("authorization") != state.authorization {
+    if let Some(key) = state.signing_key {
+        let expected = super::signed::signature(key, request);
+        if request.header("authorization") != expected || state.refusal.is_some() {
+            let mismatch =
+                "The request signature we calculated does not match the signature you provided.";
+            let (status, message) = state.refusal.unwrap_or((403, mismatch));
+            return json(status, format!("{{\"message\":\"{message}\"}}"));
+        }
+    } else if request.header("authorization") != state.authorization {
         return error(401, "security_exception");
     }
     if state.down {
@@ -84,7 +98,7 @@ struct Target {
     #[serde(rename = "_index")]
     index: String,
     #[serde(rename = "_id")]
-    id: String,
+    id: Option<String>,
 }
 
 fn bulk(state: &mut State, request: &Received) -> Answer {
@@ -114,7 +128,8 @@ fn bulk(state: &mut State, request: &Received) -> Answer {
             return error(400, "illegal_argument_exception");
         };
         let (op, target) = action.into_iter().next().expect("one action");
-        assert!(!target.id.is_empty() && target.id.len() <= 512, "{}", target.id);
+        let id = target.id.as_deref();
+        assert!(id.is_none_or(|id| !id.is_empty() && id.len() <= 512), "{id:?}");
         let first_only = state.first_only && !items.is_empty();
         let result = match (first_only, state.every_item) {
             (true, _) => Err((429, "es_rejected_execution_exception")),
@@ -131,12 +146,13 @@ fn bulk(state: &mut State, request: &Received) -> Answer {
     }
     state.first_only = false;
     if std::mem::take(&mut state.lose_next) {
-        return Answer::Silence;
+        return Answer::Lost;
     }
     items.truncate(items.len() - state.forgets.min(items.len()));
     let errors = items.iter().any(|item| item.contains("error"));
     // The filter of the answer is the sink's, and all that it needs.
     let query = request.uri.query().unwrap_or_default();
+    let query = query.replace("%2A", "*");
     assert!(query.starts_with("filter_path=") && query.contains("items.*.status"), "{query}");
     json(200, format!("{{\"errors\":{errors},\"items\":[{}]}}", items.join(",")))
 }
@@ -157,7 +173,11 @@ fn document(
     if !is_object || state.refused.is_some_and(|refused| text.contains(refused)) {
         return Err((400, "document_parsing_exception"));
     }
-    let key = (target.index.clone(), target.id.clone());
+    if state.takes_no_ids && target.id.is_some() {
+        return Err((400, "illegal_argument_exception"));
+    }
+    let id = target.id.clone().unwrap_or_else(|| format!("made up {}", state.documents.len()));
+    let key = (target.index.clone(), id);
     let found = state.documents.iter().position(|(known, _)| *known == key);
     match (op, found) {
         ("create", Some(_)) => Err((409, "version_conflict_engine_exception")),

@@ -200,7 +200,7 @@ fn events(state: &mut State, request: &Received, indexer: &str) -> Answer {
         state.labels = whole.get().replace(data.get(), "…");
     }
     if std::mem::take(&mut state.lose_next) {
-        return Answer::Silence;
+        return Answer::Lost;
     }
     if !state.acknowledges {
         return says(200, 0, "Success");

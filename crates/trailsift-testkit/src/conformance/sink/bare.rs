@@ -100,7 +100,9 @@ pub(super) async fn every_byte_of_an_event_arrives(world: &dyn SinkWorld) -> Che
     ];
     let texts: Vec<String> =
         (510..).zip(odd).map(|(n, odd)| record(n, &format!(",\"odd\":{odd}"))).collect();
-    write_all(world, world.sink().as_ref(), &texts).await?;
+    let sink = world.sink();
+    write_all(world, sink.as_ref(), &texts).await?;
+    sink.close().await;
     Ok(None)
 }
 
@@ -120,6 +122,7 @@ pub(super) async fn writes_at_once_do_not_disturb_each_other(world: &dyn SinkWor
             ensure!(times == 1, "arrived {times} times: {event}");
         }
     }
+    sink.close().await;
     Ok(None)
 }
 
@@ -158,6 +161,7 @@ pub(super) async fn a_batch_at_the_limits_is_taken(world: &dyn SinkWorld) -> Che
         }
         write_all(world, sink.as_ref(), &full).await?;
     }
+    sink.close().await;
     Ok((!known).then_some(Gap::NoLimit))
 }
 
@@ -171,6 +175,7 @@ pub(super) async fn what_is_acknowledged_of_a_write_in_part_has_arrived(
     let settled = write(world, sink.as_ref(), &numbered(530..534)).await?;
     condemns_nothing(&settled)?;
     ensure!(settled[0].is_none(), "the first event is taken, and the sink says {:?}", settled[0]);
+    sink.close().await;
     Ok(None)
 }
 
@@ -178,8 +183,10 @@ pub(super) async fn an_answer_that_is_lost_condemns_no_event(world: &dyn SinkWor
     if !world.lose_next_answer() {
         return Ok(Some(Gap::AnswersAreNeverLost));
     }
-    let settled = write(world, world.sink().as_ref(), &numbered(540..543)).await?;
+    let sink = world.sink();
+    let settled = write(world, sink.as_ref(), &numbered(540..543)).await?;
     condemns_nothing(&settled)?;
+    sink.close().await;
     Ok(None)
 }
 
@@ -187,8 +194,10 @@ pub(super) async fn throttling_condemns_no_event(world: &dyn SinkWorld) -> Check
     if !world.throttle_next() {
         return Ok(Some(Gap::NeverThrottles));
     }
-    let settled = write(world, world.sink().as_ref(), &numbered(550..553)).await?;
+    let sink = world.sink();
+    let settled = write(world, sink.as_ref(), &numbered(550..553)).await?;
     condemns_nothing(&settled)?;
+    sink.close().await;
     Ok(None)
 }
 
@@ -198,7 +207,8 @@ pub(super) async fn a_refused_event_is_poison_and_its_neighbours_are_not(
     if !world.refuse("\"event\":561") {
         return Ok(Some(Gap::NeverRefusesOne));
     }
-    let settled = write(world, world.sink().as_ref(), &numbered(560..564)).await?;
+    let sink = world.sink();
+    let settled = write(world, sink.as_ref(), &numbered(560..564)).await?;
     let poison = Disposition::Poison { reason: Reason::SinkRejected };
     for (place, error) in settled.iter().enumerate() {
         let disposition = error.as_ref().map(|error| error.disposition);
@@ -209,6 +219,7 @@ pub(super) async fn a_refused_event_is_poison_and_its_neighbours_are_not(
             ensure!(innocent, "of its neighbour the sink says {error:?}");
         }
     }
+    sink.close().await;
     Ok(None)
 }
 
@@ -232,6 +243,7 @@ pub(super) async fn an_outage_acknowledges_nothing_and_condemns_no_event(
     let checked = sink.check().await;
     ensure!(checked.is_ok(), "the outage is over, and its check says {checked:?}");
     write_all(world, sink.as_ref(), &sent).await?;
+    sink.close().await;
     Ok(None)
 }
 
@@ -245,5 +257,6 @@ pub(super) async fn a_dropped_write_leaves_the_sink_well(world: &dyn SinkWorld) 
         drop(tokio::time::timeout(after, sink.write(&events)).await);
         write_all(world, sink.as_ref(), sent).await?;
     }
+    sink.close().await;
     Ok(None)
 }
