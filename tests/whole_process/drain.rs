@@ -4,23 +4,20 @@
 use std::time::Duration;
 
 use rustix::process::Signal;
-use tokio::time::timeout;
 use trailsift_testkit::trail::FileSpec;
 
 use crate::delivery::some_file;
 use crate::http_sink::{Collector, http_sink};
 use crate::stack::{Stack, eventually};
 use crate::stalling_proxy::StallingProxy;
-use crate::trailsift::{Running, Trailsift};
+use crate::trailsift::{DEADLINE, Running, Trailsift};
 
 /// As many messages as there are workers, so that no receive is on its way when the order comes.
 const MESSAGES: usize = 12;
 /// Without being given back, messages would stay hidden for far longer than any of these tests.
 const VISIBILITY_SECONDS: u32 = 300;
-/// What the tests configure: a fifth of it is there for giving messages back, on a busy machine.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);
-/// What a slow machine may add to it. An orchestrator's patience is 30 s.
-const SLACK: Duration = Duration::from_secs(7);
+/// What the tests configure: the shortest one that leaves all the time there is for giving messages back, on a busy machine.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(15);
 
 fn service() -> String {
     format!("workers = {MESSAGES}\ndrain_timeout = \"{}s\"", DRAIN_TIMEOUT.as_secs())
@@ -38,8 +35,9 @@ async fn all_in_flight(stack: &Stack) {
 /// Orders the end, and expects it in time, with every message back and none deleted.
 async fn ends_in_time_and_gives_everything_back(running: Running, stack: &Stack) {
     running.signal(Signal::TERM);
-    let ended = timeout(DRAIN_TIMEOUT + SLACK, running.ended()).await;
-    let ended = ended.expect("it ends by its deadline");
+    let ended = running.ended().await;
+    // Not because what was stuck gave up by itself: that would go on for longer.
+    assert!(ended.logged(DEADLINE).is_some(), "{}", ended.log);
     assert_eq!(ended.code, Some(0), "{}", ended.log);
     // Not eventually: at the moment at which the process is gone.
     assert_eq!(stack.backlog().await, (MESSAGES as u64, 0), "{}", ended.log);

@@ -1,7 +1,7 @@
 //! The service is killed again and again while traffic flows and a sink misbehaves.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use tokio::time::{sleep, timeout};
@@ -13,7 +13,7 @@ use crate::disk::{Disk, both_sinks};
 use crate::ledger;
 use crate::stack::{Stack, eventually};
 use crate::traffic::{ANNOUNCED, Traffic, damaged, owners};
-use crate::trailsift::{Running, Trailsift};
+use crate::trailsift::{DEADLINE, Running, Trailsift};
 
 /// Messages in flight, and so objects in flight: a worker does one object at a time.
 const WORKERS: usize = 8;
@@ -58,11 +58,6 @@ impl Moment {
 /// A number from the environment, for longer runs and for replays.
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
-}
-
-fn any_seed() -> u64 {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("a time");
-    u64::from(now.subsec_nanos())
 }
 
 /// The runs so far.
@@ -147,7 +142,7 @@ impl Runs {
         let ended = running.ended().await;
         assert_eq!(ended.code, Some(0), "{}", ended.log);
         // What was given back at the deadline may have been written.
-        if ended.log.contains("giving back what is not settled") {
+        if ended.logged(DEADLINE).is_some() {
             self.cut.insert(self.count);
         }
     }
@@ -157,9 +152,10 @@ impl Runs {
 #[ignore = "needs LocalStack: cargo xtask test"]
 async fn no_kill_at_any_moment_loses_forges_or_tears_an_event() {
     let kills = number("TRAILSIFT_KILLS", 50);
-    let seed = number("TRAILSIFT_SEED", any_seed());
+    // The same files and moments each time, unless others are asked for.
+    let seed = number("TRAILSIFT_SEED", 1);
     println!(
-        "seed {seed}: TRAILSIFT_SEED has the same files and moments again, TRAILSIFT_KILLS more of them"
+        "seed {seed}: TRAILSIFT_SEED has other files and moments, TRAILSIFT_KILLS more of them"
     );
     let started = Instant::now();
     let mut rng = fastrand::Rng::with_seed(seed);

@@ -2,6 +2,7 @@
 //! from memory.
 
 use std::collections::HashMap;
+use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -10,7 +11,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::any;
 use rustix::process::Signal;
-use tokio::net::TcpListener;
+use tokio::net::TcpSocket;
 use tokio::task::JoinSet;
 use trailsift_stub::{Checksum, Stub, notification};
 use trailsift_testkit::MemoryQueue;
@@ -33,10 +34,12 @@ async fn collect(State(arrived): State<Arrived>, body: Bytes) -> StatusCode {
     StatusCode::OK
 }
 
-/// A port on which nobody listens. Only another process of this machine could take it meanwhile.
-async fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    listener.local_addr().expect("bound").port()
+/// A port that is ours, but refuses connections as long as nobody listens there.
+fn closed_port() -> (TcpSocket, u16) {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind((Ipv4Addr::LOCALHOST, 0).into()).expect("a port");
+    let port = socket.local_addr().expect("bound").port();
+    (socket, port)
 }
 
 /// The value of the metric's only series that is labelled so.
@@ -54,7 +57,7 @@ async fn a_collector_that_is_away_gets_everything_once_when_it_is_back_and_one_t
     let stub = Stub::start().expect("a port");
     let queue = MemoryQueue::new();
     let queue_url = stub.add_queue("trail", queue.clone());
-    let (port, nowhere) = (free_port().await, free_port().await);
+    let ((away, port), (_nobody, nowhere)) = (closed_port(), closed_port());
     let (mut expected, mut owing) = (HashMap::new(), 0);
     for seed in 1..=FILES {
         let spec = FileSpec { seed, records: 30, selected_one_in: 10, ..FileSpec::default() };
@@ -101,7 +104,7 @@ async fn a_collector_that_is_away_gets_everything_once_when_it_is_back_and_one_t
 
     let arrived = Arrived::default();
     let router = Router::new().route("/ingest", any(collect)).with_state(Arc::clone(&arrived));
-    let listener = TcpListener::bind(("127.0.0.1", port)).await.expect("still free");
+    let listener = away.listen(1024).expect("it is ours");
     let mut server = JoinSet::new();
     server.spawn(async move { axum::serve(listener, router).await.expect("it serves") });
 

@@ -199,7 +199,7 @@ impl Stack {
     }
 }
 
-/// Looks until `look` answers `Some`, a minute at most.
+/// Looks until `look` answers `Some`, two minutes at most.
 pub(crate) async fn eventually<T, F>(what: &str, mut look: impl FnMut() -> F) -> T
 where
     F: Future<Output = Option<T>>,
@@ -212,6 +212,6 @@ where
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    let limit = Duration::from_secs(60);
+    let limit = Duration::from_secs(120);
     tokio::time::timeout(limit, found).await.unwrap_or_else(|_| panic!("never: {what}"))
 }

@@ -1,5 +1,6 @@
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -20,10 +21,14 @@ pub(crate) struct Place<'a> {
 /// as a header.
 pub(crate) const RUN: &str = "TEST_RUN";
 
+/// What the service says where its drain ends by the deadline.
+pub(crate) const DEADLINE: &str = "the drain's time is over: giving back what is not settled";
+
 /// A configuration folder and the service that runs with it.
 pub(crate) struct Trailsift {
     folder: TempDir,
-    port: u16,
+    /// The number of the run that was started last.
+    latest: AtomicU32,
 }
 
 /// The service at work.
@@ -49,13 +54,10 @@ impl Trailsift {
     /// The same for a place that need not be LocalStack.
     pub(crate) fn configure_at(place: &Place<'_>, service: &str, sections: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        // Free now; only another process of this machine could take it meanwhile.
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-        let port = listener.local_addr().expect("bound").port();
-        let this = Self { folder, port };
+        let this = Self { folder, latest: AtomicU32::new(0) };
         let data_dir = this.path("data");
         let main = format!(
-            "[service]\nlisten = \"127.0.0.1:{port}\"\ndata_dir = \"{}\"\n{service}\n{sections}\n",
+            "[service]\nlisten = \"127.0.0.1:0\"\ndata_dir = \"{}\"\n{service}\n{sections}\n",
             data_dir.display()
         );
         this.write("config/trailsift.toml", &main);
@@ -99,7 +101,8 @@ impl Trailsift {
     }
 
     fn start(&self, number: u32, arguments: &[&str], stdout: Stdio) -> Running {
-        let log = self.path(&format!("log-{number}.jsonl"));
+        self.latest.store(number, Ordering::Relaxed);
+        let log = self.log_of(number);
         let stderr = std::fs::File::create(&log).expect("a log file");
         let child = Command::new(env!("CARGO_BIN_EXE_trailsift"))
             .args(["run", "--log-format", "json", "--config"])
@@ -133,10 +136,22 @@ impl Trailsift {
         lines.iter().map(|line| serde_json::from_slice(line).expect("a JSON line")).collect()
     }
 
-    /// Status and body of a page of the admin server; `None` while it does not answer.
+    fn log_of(&self, number: u32) -> PathBuf {
+        self.path(&format!("log-{number}.jsonl"))
+    }
+
+    /// Where the latest run's admin server listens, once that run has said so: a port that was chosen before could be
+    /// somebody else's by now.
+    fn listens(&self) -> Option<String> {
+        let log = std::fs::read_to_string(self.log_of(self.latest.load(Ordering::Relaxed))).ok()?;
+        let line = line_of(&log, "starting")?;
+        Some(line["listen"].as_str().expect("an address").to_owned())
+    }
+
+    /// Status and body of a page of the latest run's admin server; `None` while it does not answer.
     pub(crate) async fn get(&self, page: &str) -> Option<(u16, String)> {
         use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-        let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", self.port)).await.ok()?;
+        let mut stream = tokio::net::TcpStream::connect(self.listens()?).await.ok()?;
         let request = format!("GET {page} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await.ok()?;
         let mut answer = String::new();
@@ -182,9 +197,7 @@ impl Running {
 impl Ended {
     /// The log line with this message.
     pub(crate) fn logged(&self, message: &str) -> Option<Value> {
-        let mut lines =
-            self.log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        lines.find(|line| line["message"] == message)
+        line_of(&self.log, message)
     }
 
     /// What the last line says was done.
@@ -193,6 +206,12 @@ impl Ended {
             self.logged("stopped").unwrap_or_else(|| panic!("no last line:\n{}", self.log));
         serde_json::from_str(stopped["totals"].as_str().expect("totals")).expect("JSON")
     }
+}
+
+/// The first line of a log with this message.
+fn line_of(log: &str, message: &str) -> Option<Value> {
+    let mut lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    lines.find(|line| line["message"] == message)
 }
 
 fn lines_of(path: &Path) -> Vec<Vec<u8>> {

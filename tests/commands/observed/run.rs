@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,6 +15,7 @@ use axum::body::Bytes;
 use axum::http::StatusCode;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
+use tokio::net::TcpSocket;
 use tokio::runtime::Runtime;
 use trailsift_core::{QueueError, StoreError};
 use trailsift_stub::{Checksum, Collector, Stub, notification};
@@ -80,13 +81,20 @@ impl Drop for Killed {
     }
 }
 
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("an address").port()
+/// A port that is ours and refuses connections, as long as the socket lives.
+fn closed_port() -> (TcpSocket, u16) {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind((Ipv4Addr::LOCALHOST, 0).into()).expect("a free port");
+    let port = socket.local_addr().expect("an address").port();
+    (socket, port)
 }
 
-fn get(port: u16, page: &str) -> Option<String> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+/// A page of the admin server, whose address the log says.
+fn get(log: &Path, page: &str) -> Option<String> {
+    let log = fs::read_to_string(log).ok()?;
+    let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let started = { lines }.find(|line| line["message"] == "starting")?;
+    let mut stream = TcpStream::connect(started["listen"].as_str().expect("an address")).ok()?;
     write!(stream, "GET {page} HTTP/1.1\r\nHost: x\r\n\r\n").ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
@@ -128,12 +136,12 @@ fn observe() -> Observed {
     });
     let collector = collector.expect("a collector");
     let picky = Picky::start();
-    let (listen, closed) = (free_port(), free_port());
+    let (_nobody, closed) = closed_port();
 
     let folder = tempfile::tempdir().expect("a folder");
     let config = folder.path().join("trailsift.toml");
     let text = format!(
-        "[service]\nlisten = \"127.0.0.1:{listen}\"\ndata_dir = \"{data}\"\nmulti_member = \"flag\"\n\
+        "[service]\nlisten = \"127.0.0.1:0\"\ndata_dir = \"{data}\"\nmulti_member = \"flag\"\n\
          max_receive = 3\n\
          [account]\nname = \"production\"\nid = \"{ACCOUNT}\"\nregion = \"us-east-1\"\n\
          queue_url = \"{queue_url}\"\nendpoint_url = \"{endpoint}\"\n\
@@ -168,7 +176,7 @@ fn observe() -> Observed {
     let until = |scrapes: &mut Vec<String>, what: &mut dyn FnMut(&str) -> bool| {
         let begun = Instant::now();
         loop {
-            let scrape = get(listen, "/metrics").unwrap_or_default();
+            let scrape = get(&log, "/metrics").unwrap_or_default();
             if scrape.contains("trailsift_build_info") {
                 scrapes.push(scrape);
             }

@@ -114,7 +114,8 @@ async fn serve(config: &Config, until_empty: bool) -> anyhow::Result<Exit> {
     let listener = admin::bind(config.service.listen).await?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
-        listen = %config.service.listen,
+        // Not as it was configured: of port 0 the kernel makes one that is free.
+        listen = %listener.local_addr()?,
         accounts = config.accounts.len(),
         routes = config.routes.len(),
         sinks = config.sinks.len(),
