@@ -17,7 +17,7 @@ mod acks;
 mod answer;
 mod event;
 
-use acks::{Acks, Awaited};
+use acks::{Acks, Channel};
 use answer::{Said, read, refusal};
 use event::Labels;
 
@@ -122,15 +122,15 @@ impl SplunkSettings {
     }
 }
 
-/// The most of an answer that is read: they are a line long, those to polls a line for each request
-/// in flight.
+/// The most of an answer that is read: they are a line long.
 const LONGEST_ANSWER: Reading = Reading::UpTo(256 << 10);
 
 /// Sends events to Splunk's HTTP Event Collector.
 ///
 /// With `acknowledge`, the acknowledgement is the indexer's: a request's events count as written
-/// once a poll for its `ackId` says so, and never before. What is not acknowledged in time is
-/// written again and may then be there twice.
+/// once a poll for its `ackId` says so, and never before. Each request has a channel of its own, so an
+/// acknowledgement is never about other events, however many indexers share the address. What is not
+/// acknowledged in time is written again and may then be there twice.
 ///
 /// Splunk names the event that it refuses by its number, and indexes those before it; whether it did
 /// is not acknowledged, so they are written again, and may be there twice, as long as that event was
@@ -163,7 +163,7 @@ impl SplunkSink {
         let token = HeaderText::Secret { prefix: "Splunk ".into(), source: settings.token.clone() };
         let headers = vec![(AUTHORIZATION.to_string(), token)];
         Ok(Self {
-            // A number is good at the indexer that gave it: polls must go where the request went.
+            // A number is known to the indexer that gave it alone: polls should go where the request went.
             wire: Wire::new(&sink, &settings.connection, fixed, headers)?.sticky(),
             name: sink,
             labels: Arc::new(Labels::new(&settings)),
@@ -193,13 +193,13 @@ impl SplunkSink {
             });
         };
         acks.ensure_enabled(&self.wire).await?;
-        let channel = acks.channel();
+        let channel = Channel::new();
         let request = channel.mark(self.request(body));
         let reply = self.wire.send(request, LONGEST_ANSWER).await?;
         Ok(match read(&reply) {
-            Said::Taken(Some(id)) => match acks.wait(&channel, id, &self.wire).await {
-                Awaited::Acknowledged => Answer::Taken,
-                Awaited::Not(error) => Answer::Later(error),
+            Said::Taken(Some(id)) => match acks.wait(channel, id, &self.wire).await {
+                Ok(()) => Answer::Taken,
+                Err(error) => Answer::Later(error),
             },
             // Nothing more is sent until the token acknowledges again: each attempt would index the
             // same events once more.

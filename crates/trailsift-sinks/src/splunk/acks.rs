@@ -1,16 +1,25 @@
-//! Indexer acknowledgement: each request gets a number in its channel, and polls tell which of them
-//! the indexer has.
+//! Indexer acknowledgement: each request gets a number in its channel, and polls tell whether the
+//! indexer has it.
+//!
+//! Numbers are counted for each channel and by each indexer alone, from its start on. So a `true` for a number
+//! says nothing about events unless the channel has had no others: those of an earlier request that another
+//! indexer has under the same number, of one whose answer was lost, or of the time before a restart. Therefore
+//! **each request has a channel of its own**, and whichever indexer says `true` in it, says it about these events.
+//!
+//! Splunk forgets a channel that was idle for ten minutes (`ackIdleCleanup` and `maxIdleTime` in its
+//! inputs.conf) and keeps up to a million (`max_number_of_ack_channel` in its limits.conf): 1,600 requests a
+//! second, of which a sink makes no more than some tens.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde::Deserialize;
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 use trailsift_core::{Disposition, SinkError};
 
@@ -18,46 +27,21 @@ use super::LONGEST_ANSWER;
 use super::answer::DISABLED;
 use crate::wire::{Reply, Wire, explain};
 
-/// Requests of one channel. Every number that a channel ever gave is remembered, so it is replaced
-/// before they are many.
-const CHANNEL_LIFE: usize = 10_000;
-
 /// Waits for the indexer.
 pub(super) struct Acks {
     timeout: Duration,
     poll: Duration,
     /// Whether the token acknowledges at all, as far as is known.
     enabled: AtomicBool,
-    current: Mutex<Arc<Channel>>,
     /// Held by whoever asks that. When asking failed last, and how.
     asking: tokio::sync::Mutex<Option<(Instant, Disposition, String)>>,
     /// A channel that no event is sent in: asking about a number may use it up.
     probe: Channel,
 }
 
-/// A space of numbers at the indexer.
+/// A space of numbers at the indexer, for one request: it is used up when that is sent.
 pub(super) struct Channel {
     id: String,
-    state: Mutex<State>,
-    /// Whoever holds it asks for all that wait; not before this instant.
-    turn: tokio::sync::Mutex<Instant>,
-}
-
-#[derive(Default)]
-struct State {
-    waiting: BTreeMap<u64, oneshot::Sender<Result<(), SinkError>>>,
-    /// Every number of this channel so far.
-    seen: HashSet<u64>,
-    /// What went wrong when last asked.
-    trouble: Option<String>,
-}
-
-/// What became of a request that the collector took.
-pub(super) enum Awaited {
-    /// The indexer has its events.
-    Acknowledged,
-    /// Nobody knows.
-    Not(SinkError),
 }
 
 /// An answer to a poll: of each number whether the indexer has it, or what is wrong.
@@ -65,18 +49,6 @@ pub(super) enum Awaited {
 struct Polled {
     acks: Option<HashMap<u64, bool>>,
     code: Option<u16>,
-}
-
-/// Takes back the number of a write that ends, however it ends.
-struct Registered<'c> {
-    channel: &'c Channel,
-    id: u64,
-}
-
-impl Drop for Registered<'_> {
-    fn drop(&mut self) {
-        self.channel.state().waiting.remove(&self.id);
-    }
 }
 
 impl fmt::Debug for Acks {
@@ -94,26 +66,8 @@ impl Acks {
             timeout,
             poll,
             enabled: AtomicBool::new(false),
-            current: Mutex::new(Arc::new(Channel::new())),
             asking: tokio::sync::Mutex::default(),
             probe: Channel::new(),
-        }
-    }
-
-    /// The channel to send in.
-    pub(super) fn channel(&self) -> Arc<Channel> {
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        if current.state().seen.len() >= CHANNEL_LIFE {
-            *current = Arc::new(Channel::new());
-        }
-        Arc::clone(&current)
-    }
-
-    /// From now on another channel than this one: its numbers can no longer be trusted.
-    fn retire(&self, channel: &Arc<Channel>) {
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        if Arc::ptr_eq(&current, channel) {
-            *current = Arc::new(Channel::new());
         }
     }
 
@@ -164,84 +118,49 @@ impl Acks {
         SinkError::retry(DISABLED)
     }
 
-    /// Waits until the indexer has the request of this number. All who wait share the polls: one of
-    /// them asks for all, and when it is done or gone another one does.
-    pub(super) async fn wait(&self, channel: &Arc<Channel>, id: u64, wire: &Wire) -> Awaited {
+    /// Waits until an indexer has the one request of this channel, by the number that it was given.
+    ///
+    /// # Errors
+    /// If nobody knows: the events are to be written again.
+    ///
+    /// Cancel safety: a question that is dropped midway may have used up its answer; who asked has stopped
+    /// waiting then, and writes again.
+    pub(super) async fn wait(
+        &self,
+        channel: Channel,
+        id: u64,
+        wire: &Wire,
+    ) -> Result<(), SinkError> {
         let deadline = Instant::now() + self.timeout;
-        let Some((mut settled, _registered)) = channel.register(id) else {
-            // Two indexers behind one address count by themselves, and so does one that was
-            // restarted: a `true` for this number may be about other events.
-            self.retire(channel);
-            channel.abandon();
-            return Awaited::Not(ambiguous());
-        };
-        loop {
-            // Cancel safety: a poll that is dropped midway may have used up its answers, and then
-            // those who wait for them run out of time: written again, never taken for written.
-            tokio::select! {
-                biased;
-                result = &mut settled => return Awaited::from(result),
-                () = tokio::time::sleep_until(deadline) => {
-                    self.retire(channel);
-                    return Awaited::Not(self.late(channel));
-                }
-                () = self.take_turn(channel, wire) => {}
-            }
+        let mut trouble = None;
+        while Instant::now() < deadline {
+            // Asked once at least, and for the last time when the time is up.
+            tokio::time::sleep_until(deadline.min(Instant::now() + self.poll)).await;
+            trouble = match channel.ask(&[id], wire).await {
+                Ok(reply) => match polled(&reply) {
+                    Some(Polled { acks: Some(acks), .. }) if acks.get(&id) == Some(&true) => {
+                        return Ok(());
+                    }
+                    Some(Polled { acks: Some(_), .. }) => None,
+                    Some(Polled { code: Some(14), .. }) => return Err(self.disabled()),
+                    _ => Some(wire.later(&reply, unknown(&reply)).await.message),
+                },
+                Err(error) => Some(error.message),
+            };
         }
+        Err(self.late(trouble))
     }
 
-    /// Asks for all that wait, once it is this caller's turn and time.
-    async fn take_turn(&self, channel: &Channel, wire: &Wire) {
-        let mut next = channel.turn.lock().await;
-        tokio::time::sleep_until(*next).await;
-        *next = Instant::now() + self.poll;
-        let ids: Vec<u64> = channel.state().waiting.keys().copied().collect();
-        if ids.is_empty() {
-            return;
-        }
-        let trouble = match channel.ask(&ids, wire).await {
-            Ok(reply) => match polled(&reply) {
-                Some(Polled { acks: Some(acks), .. }) => {
-                    channel.acknowledge(&acks);
-                    None
-                }
-                Some(Polled { code: Some(14), .. }) => {
-                    channel.fail(|| self.disabled());
-                    None
-                }
-                _ => Some(wire.later(&reply, unknown(&reply)).await.message),
-            },
-            Err(error) => Some(error.message),
-        };
-        channel.state().trouble = trouble;
-    }
-
-    fn late(&self, channel: &Channel) -> SinkError {
-        let why = match &channel.state().trouble {
+    fn late(&self, trouble: Option<String>) -> SinkError {
+        let why = match trouble {
             Some(trouble) => format!("asking for it fails: {trouble}"),
-            None => "look at Splunk's queues; behind a load balancer, requests must stick to one indexer"
+            None => "look at Splunk's queues; behind a load balancer, questions reach the right indexer \
+                     sooner where requests stick to one"
                 .to_owned(),
         };
         let timeout = self.timeout;
         SinkError::retry(format!("the indexer did not acknowledge within {timeout:?}: {why}"))
     }
-}
-
-impl From<Result<Result<(), SinkError>, oneshot::error::RecvError>> for Awaited {
-    fn from(result: Result<Result<(), SinkError>, oneshot::error::RecvError>) -> Self {
-        match result {
-            Ok(Ok(())) => Self::Acknowledged,
-            Ok(Err(error)) => Self::Not(error),
-            Err(_) => Self::Not(ambiguous()),
-        }
-    }
-}
-
-fn ambiguous() -> SinkError {
-    SinkError::retry(
-        "the indexer gave the same ackId twice: it was restarted, or there is a load balancer whose \
-         requests must stick to one indexer",
-    )
 }
 
 /// What to say of an answer that is none to a poll.
@@ -257,31 +176,14 @@ fn polled(reply: &Reply) -> Option<Polled> {
 }
 
 impl Channel {
-    fn new() -> Self {
-        Self { id: uuid(), state: Mutex::default(), turn: tokio::sync::Mutex::new(Instant::now()) }
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// One that nobody has used.
+    pub(super) fn new() -> Self {
+        Self { id: uuid() }
     }
 
     /// A request as one of this channel.
     pub(super) fn mark(&self, request: RequestBuilder) -> RequestBuilder {
         request.header("X-Splunk-Request-Channel", &self.id)
-    }
-
-    /// `None` if the number was there before.
-    fn register(
-        &self,
-        id: u64,
-    ) -> Option<(oneshot::Receiver<Result<(), SinkError>>, Registered<'_>)> {
-        let mut state = self.state();
-        if !state.seen.insert(id) {
-            return None;
-        }
-        let (sender, receiver) = oneshot::channel();
-        state.waiting.insert(id, sender);
-        Some((receiver, Registered { channel: self, id }))
     }
 
     async fn ask(&self, ids: &[u64], wire: &Wire) -> Result<Reply, SinkError> {
@@ -291,33 +193,18 @@ impl Channel {
         let request = self.mark(wire.request(Method::POST, url));
         wire.send(request.header(CONTENT_TYPE, "application/json").body(body), LONGEST_ANSWER).await
     }
-
-    fn acknowledge(&self, acks: &HashMap<u64, bool>) {
-        let mut state = self.state();
-        for (id, _) in acks.iter().filter(|(_, has)| **has) {
-            if let Some(sender) = state.waiting.remove(id) {
-                // Whoever has stopped waiting is written again.
-                sender.send(Ok(())).ok();
-            }
-        }
-    }
-
-    fn fail(&self, error: impl Fn() -> SinkError) {
-        for (_, sender) in std::mem::take(&mut self.state().waiting) {
-            sender.send(Err(error())).ok();
-        }
-    }
-
-    /// Gives up all that wait.
-    fn abandon(&self) {
-        self.fail(ambiguous);
-    }
 }
 
 /// A random UUID (version 4). It is no secret: whoever polls needs the token.
+///
+/// Of the operating system's randomness, for two processes with one channel would take each other's
+/// acknowledgements for their own.
 fn uuid() -> String {
-    let random = fastrand::u128(..);
-    let bits = random & !(0xf << 76) & !(0x3 << 62) | 4 << 76 | 2 << 62;
+    static KEYS: LazyLock<[RandomState; 2]> = LazyLock::new(Default::default);
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let [high, low] = [&KEYS[0], &KEYS[1]].map(|key| u128::from(key.hash_one(number)));
+    let bits = (high << 64 | low) & !(0xf << 76) & !(0x3 << 62) | 4 << 76 | 2 << 62;
     let hex = format!("{bits:032x}");
     [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
 }
@@ -334,31 +221,5 @@ mod tests {
             assert!(matches!(&id[19..20], "8" | "9" | "a" | "b"), "{id}");
         }
         assert_ne!(ids[0], ids[1]);
-    }
-
-    #[test]
-    fn a_number_is_given_once_for_a_channel_also_after_it_was_acknowledged() {
-        let channel = Channel::new();
-        let (mut first, registered) = channel.register(3).expect("new");
-        channel.acknowledge(&HashMap::from([(3, true), (4, true)]));
-        assert!(first.try_recv().expect("settled").is_ok());
-        drop(registered);
-        assert!(channel.register(3).is_none());
-        let (mut second, _registered) = channel.register(4).expect("new");
-        channel.acknowledge(&HashMap::from([(4, false)]));
-        assert!(second.try_recv().is_err(), "not yet");
-    }
-
-    #[test]
-    fn worn_channels_are_replaced() {
-        let acks = Acks::new(Duration::from_secs(1), Duration::from_secs(1));
-        let first = acks.channel();
-        first.state().seen.extend(0..CHANNEL_LIFE as u64);
-        let second = acks.channel();
-        assert_ne!(first.id, second.id);
-        acks.retire(&first);
-        assert_eq!(acks.channel().id, second.id, "no longer the current one");
-        acks.retire(&second);
-        assert_ne!(acks.channel().id, second.id);
     }
 }

@@ -8,9 +8,9 @@ use trailsift_core::{Disposition, Limits, Reason, Sink, WriteOutcome};
 use trailsift_sinks::{Connection, SecretSource, SplunkSettings, SplunkSink};
 use trailsift_testkit::conformance::{self, Gap, SinkWorld};
 
-use crate::conformance::decorated;
 use crate::{acknowledged, batch};
 
+mod balanced;
 mod indexer;
 
 use indexer::{Indexer, TOKEN};
@@ -68,10 +68,6 @@ impl World {
 impl SinkWorld for World {
     fn sink(&self) -> Arc<dyn Sink> {
         Arc::new(sink(self.settings.clone()))
-    }
-
-    fn decorated(&self, patience: Duration) -> Arc<dyn Sink> {
-        decorated(self.sink(), patience)
     }
 
     async fn arrived(&self) -> Vec<String> {
@@ -184,55 +180,32 @@ async fn a_token_that_wants_acknowledgement_says_so() {
 }
 
 #[tokio::test]
-async fn writes_in_flight_share_their_polls() {
+async fn each_request_has_a_channel_of_its_own_and_is_asked_for_there() {
     let indexer = Indexer::start().await;
     indexer.state().polls_needed = 4;
     let (_folder, settings) = settings(&indexer);
-    let sink = sink(SplunkSettings { ack_poll: Duration::from_millis(50), ..settings });
+    let sink = sink(settings);
     sink.check().await.expect("well");
-    let batches: Vec<_> = (0..30).map(|n| batch([n])).collect();
     let before = indexer.state().polls;
+    let batches: Vec<_> = (0..30).map(|n| batch([n])).collect();
     let answers = futures::future::join_all(batches.iter().map(|batch| sink.write(batch))).await;
     for (batch, answer) in batches.iter().zip(&answers) {
         assert_eq!(acknowledged(batch, answer).len(), 1, "{answer:?}");
     }
-    let polls = indexer.state().polls - before;
-    assert!(polls < 30, "{polls} polls, alone they would be 120");
-    assert_eq!(indexer.state().channels.len(), 1);
+    assert_eq!(indexer.state().channels.len(), 30);
+    assert_eq!(indexer.state().polls - before, 120, "who was acknowledged asks no more");
 }
 
 #[tokio::test]
-async fn a_write_that_is_given_up_hands_the_polling_on() {
+async fn an_indexer_is_asked_once_at_least_however_short_the_time() {
     let indexer = Indexer::start().await;
-    indexer.state().polls_needed = 3;
+    indexer.state().polls_needed = 1;
     let (_folder, settings) = settings(&indexer);
-    let sink = sink(SplunkSettings { ack_poll: Duration::from_millis(100), ..settings });
-    sink.check().await.expect("well");
-    let (first, second) = (batch(["1"]), batch(["2"]));
-    let leader = tokio::time::timeout(Duration::from_millis(150), sink.write(&first));
-    let (leader, follower) = tokio::join!(leader, sink.write(&second));
-    assert!(leader.is_err(), "{leader:?}");
-    assert_eq!(acknowledged(&second, &follower), ["2"]);
-}
-
-#[tokio::test]
-async fn a_number_that_comes_twice_acknowledges_nothing() {
-    let indexer = Indexer::start().await;
-    {
-        let mut state = indexer.state();
-        (state.indexers, state.polls_needed) = (2, 1);
-    }
-    let (_folder, settings) = settings(&indexer);
-    let sink = sink(SplunkSettings { ack_poll: Duration::from_millis(200), ..settings });
-    sink.check().await.expect("well");
-    let (first, second) = (batch(["1"]), batch(["2"]));
-    let (one, other) = tokio::join!(sink.write(&first), sink.write(&second));
-    // Whoever was acknowledged before the number came again may be; the other is not.
-    let answers = [acknowledged(&first, &one), acknowledged(&second, &other)];
-    assert!(answers.iter().any(Vec::is_empty), "{answers:?}");
-    let outcome = if answers[0].is_empty() { one } else { other };
-    let message = only_retries(&outcome.expect("an outcome"), 1);
-    assert!(message.contains("the same ackId twice"), "{message}");
+    let poll = Duration::from_secs(60);
+    let sink =
+        sink(SplunkSettings { ack_timeout: Duration::from_millis(20), ack_poll: poll, ..settings });
+    let events = batch(["1"]);
+    assert_eq!(acknowledged(&events, &sink.write(&events).await), ["1"]);
 }
 
 #[tokio::test]
@@ -247,7 +220,9 @@ async fn behind_a_balancer_with_sticky_sessions_polls_go_where_the_events_went()
         assert_eq!(acknowledged(batch, &answer).len(), 1, "{answer:?}");
     }
     assert_eq!(indexer.state().events.len(), 20);
-    assert_eq!(indexer.state().channels.len(), 1, "one channel at one indexer");
+    let state = indexer.state();
+    let at: std::collections::HashSet<_> = state.channels.keys().map(|name| &name[..1]).collect();
+    assert_eq!((at.len(), state.channels.len()), (1, 20), "all channels at one indexer");
 }
 
 #[tokio::test]

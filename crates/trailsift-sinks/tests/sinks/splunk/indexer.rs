@@ -21,8 +21,6 @@ pub(super) struct State {
     pub(super) down: bool,
     pub(super) lose_next: bool,
     pub(super) throttle_next: bool,
-    /// So many numbers are given twice: two indexers behind one address.
-    pub(super) indexers: u64,
     /// So many indexers behind a balancer that knows its callers by a cookie, and else takes turns.
     pub(super) balanced: Option<usize>,
     turns: usize,
@@ -58,7 +56,6 @@ impl Indexer {
             down: false,
             lose_next: false,
             throttle_next: false,
-            indexers: 1,
             balanced: None,
             turns: 0,
             refused: None,
@@ -206,7 +203,7 @@ fn events(state: &mut State, request: &Received, indexer: &str) -> Answer {
         return says(200, 0, "Success");
     }
     let channel_state = state.channels.entry(format!("{indexer}{channel}")).or_default();
-    let id = channel_state.next / state.indexers;
+    let id = channel_state.next;
     channel_state.next += 1;
     channel_state.waiting.insert(id, state.polls_needed);
     json(200, format!("{{\"text\":\"Success\",\"code\":0,\"ackId\":{id}}}"))
