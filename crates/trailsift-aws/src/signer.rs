@@ -17,6 +17,7 @@ use aws_sigv4::sign::v4;
 use aws_smithy_runtime_api::client::identity::Identity;
 use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
+use sha2::{Digest as _, Sha256};
 
 use crate::keys::Keys;
 use crate::sessions::Sessions;
@@ -113,6 +114,9 @@ impl Refusal {
     }
 }
 
+/// A body above this is hashed on a thread that may be busy for as long as that takes.
+const SMALL_BODY: usize = 256 << 10;
+
 /// Signs requests to one service with a session's credentials.
 ///
 /// Each signature holds for about five minutes and one request, so a request that is sent again is signed
@@ -155,8 +159,6 @@ impl Signer {
     /// The headers to add to the request, by their names in lower case: `authorization`, `x-amz-date`,
     /// `x-amz-content-sha256` and, with temporary credentials, `x-amz-security-token`.
     ///
-    /// The body is hashed here: some 500 MB/s, more with the processor's own instructions.
-    ///
     /// # Errors
     /// If there are no credentials, or the request is malformed.
     pub async fn sign(
@@ -174,7 +176,16 @@ impl Signer {
         let credentials = self.credentials(now).await?;
         let mut settings = SigningSettings::default();
         settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
-        let signed = self.instructions(now, settings, credentials, request)?;
+        let body = match request.body.len() > SMALL_BODY {
+            false => SignableBody::Bytes(request.body),
+            true => {
+                let copy = request.body.to_vec();
+                let hash = tokio::task::spawn_blocking(move || Sha256::digest(&copy));
+                let hash = hash.await.map_err(|error| self.malformed(error))?;
+                SignableBody::Precomputed(hash.iter().map(|byte| format!("{byte:02x}")).collect())
+            }
+        };
+        let signed = self.instructions(now, settings, credentials, request, body)?;
         let (headers, _) = signed.into_parts();
         Ok(headers.into_iter().map(|header| (header.name(), header.value().to_owned())).collect())
     }
@@ -193,7 +204,7 @@ impl Signer {
         self.presign_at(SystemTime::now(), method, url, expires_in).await
     }
 
-    async fn presign_at(
+    pub(crate) async fn presign_at(
         &self,
         now: SystemTime,
         method: &str,
@@ -207,7 +218,8 @@ impl Signer {
         settings.signature_location = SignatureLocation::QueryParams;
         settings.expires_in = Some(expires_in);
         let request = Unsigned { method, url, headers: &[], body: &[] };
-        let signed = self.instructions(now, settings, credentials, &request)?;
+        let body = SignableBody::empty();
+        let signed = self.instructions(now, settings, credentials, &request, body)?;
         let mut carrier =
             http::Request::get(url).body(()).map_err(|error| self.malformed(error))?;
         signed.apply_to_request_http1x(&mut carrier);
@@ -277,6 +289,7 @@ impl Signer {
         settings: SigningSettings,
         credentials: Credentials,
         request: &Unsigned<'_>,
+        body: SignableBody<'_>,
     ) -> Result<SigningInstructions, SigningError> {
         let identity = Identity::from(credentials);
         let params = v4::SigningParams::builder()
@@ -288,7 +301,6 @@ impl Signer {
             .build()
             .map_err(|error| self.malformed(error))?
             .into();
-        let body = SignableBody::Bytes(request.body);
         let headers = request.headers.iter().copied();
         let signable = SignableRequest::new(request.method, request.url, headers, body)
             .map_err(|error| self.malformed(error))?;

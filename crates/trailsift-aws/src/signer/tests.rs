@@ -105,6 +105,26 @@ async fn requests_are_signed_as_botocore_signs_them() {
     }
 }
 
+#[tokio::test]
+async fn a_large_body_is_signed_as_a_small_one_by_its_hash() {
+    let signer = signer("es", SECRET, KEY, None).await;
+    let body = vec![b'x'; SMALL_BODY + 1];
+    let request =
+        Unsigned { method: "POST", url: "https://e.example/_bulk", headers: &[], body: &body };
+    let signed = signer.sign_at(then(), &request).await.expect("a signature");
+    // `head -c 262145 /dev/zero | tr '\0' x | sha256sum`
+    let hash = "9408817bc040328d1c403ff97e94cea3dfd3a361b2fb7ecc7af75ff3a5157139";
+    assert_eq!(header(&signed, "x-amz-content-sha256"), hash);
+    let whole = SignableBody::Bytes(&body);
+    let mut settings = SigningSettings::default();
+    settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
+    let credentials = signer.credentials(then()).await.expect("credentials");
+    let direct = signer.instructions(then(), settings, credentials, &request, whole);
+    let (direct, _) = direct.expect("a signature").into_parts();
+    let direct = direct.iter().find(|header| header.name() == "authorization");
+    assert_eq!(header(&signed, "authorization"), direct.expect("a header").value());
+}
+
 /// What botocore's `SigV4QueryAuth` makes of it.
 #[tokio::test]
 async fn a_url_is_presigned_as_botocore_presigns_it() {
