@@ -20,12 +20,12 @@ pub use http::{BodyShape, HttpSettings, HttpSink};
 pub use kafka::KafkaSink;
 pub use kafka::{KafkaCompression, KafkaKey, KafkaLogin, KafkaMechanism, KafkaSettings, KafkaUser};
 pub use opensearch::{
-    BulkOp, IndexTemplate, IndexTemplateError, OpenSearchSettings, OpenSearchSink,
-    SearchCredentials,
+    BulkOp, DocumentId, IndexTemplate, IndexTemplateError, OpenSearchSettings, OpenSearchSink,
+    SearchCredentials, SearchService,
 };
 pub use otlp::{OtlpSettings, OtlpSink};
 pub use secret::{SecretError, SecretSource};
 pub use settings::{BuildError, SettingsError};
 pub use splunk::{SplunkSettings, SplunkSink};
 pub use stdout::StdoutSink;
-pub use wire::{Connection, HeaderText};
+pub use wire::{Connection, HeaderText, Refused, Sign, ToSign};

@@ -10,7 +10,7 @@ use trailsift_delivery::{Blame, facts};
 use trailsift_event::Event;
 
 use crate::narrow::{Answer, Post, narrow};
-use crate::wire::{A_PAGE, Reading, Wire, encoded, explain};
+use crate::wire::{A_PAGE, LONGEST_SIGNING, Reading, Reply, Sign, Wire, encoded, explain};
 use crate::{BuildError, Connection, HeaderText, SecretSource, SettingsError};
 
 mod bulk;
@@ -43,6 +43,30 @@ pub enum SearchCredentials {
     },
     /// With an API key, encoded as Elasticsearch hands it out.
     ApiKey(SecretSource),
+    /// By signatures, at this service of AWS: [`OpenSearchSink::signed`].
+    Aws(SearchService),
+}
+
+/// What AWS runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SearchService {
+    /// A domain of Amazon OpenSearch Service.
+    Domain,
+    /// A collection of Amazon OpenSearch Serverless.
+    ///
+    /// <https://docs.aws.amazon.com/opensearch-service/latest/developerguide/serverless-genref.html>
+    Serverless,
+}
+
+/// What the `_id` of a document is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DocumentId {
+    /// The event's: what is written again is there once.
+    #[default]
+    Event,
+    /// The service's own choice, as Serverless demands for collections of time series and of vectors: what is
+    /// written again is there twice.
+    Service,
 }
 
 /// The settings of an [`OpenSearchSink`].
@@ -54,6 +78,8 @@ pub struct OpenSearchSettings {
     pub index: IndexTemplate,
     /// What is done with an event.
     pub op: BulkOp,
+    /// What documents are called.
+    pub document_id: DocumentId,
     /// As whom.
     pub credentials: SearchCredentials,
     /// Whether bodies are compressed.
@@ -68,6 +94,7 @@ impl fmt::Debug for OpenSearchSettings {
             .field("connection", &self.connection)
             .field("index", &self.index)
             .field("op", &self.op)
+            .field("document_id", &self.document_id)
             .finish_non_exhaustive()
     }
 }
@@ -79,6 +106,7 @@ impl OpenSearchSettings {
             connection: Connection::new(url),
             index: IndexTemplate::default(),
             op: BulkOp::default(),
+            document_id: DocumentId::default(),
             credentials: SearchCredentials::default(),
             gzip: true,
             limits: Limits::NONE,
@@ -107,12 +135,17 @@ impl OpenSearchSettings {
     /// The longest time that one write can take; a [`Timeout`](trailsift_delivery::Timeout) around the sink must
     /// be longer.
     pub fn longest_write(&self) -> Duration {
-        self.connection.longest_write()
+        match self.credentials {
+            SearchCredentials::Aws(_) => {
+                self.connection.longest_write().saturating_add(LONGEST_SIGNING)
+            }
+            _ => self.connection.longest_write(),
+        }
     }
 
     fn headers(&self) -> Vec<(String, HeaderText)> {
         let text = match self.credentials.clone() {
-            SearchCredentials::None => return Vec::new(),
+            SearchCredentials::None | SearchCredentials::Aws(_) => return Vec::new(),
             SearchCredentials::Basic { username, password } => {
                 HeaderText::Basic { username, password }
             }
@@ -127,6 +160,8 @@ impl OpenSearchSettings {
 /// Writes events to OpenSearch or Elasticsearch with the bulk API, each as the document of its
 /// `eventID`: what is written again is there once, also after a lost answer.
 ///
+/// With [`DocumentId::Service`] it is there twice instead.
+///
 /// Each event has its own result, by its place. With [`BulkOp::Create`] one that is there already
 /// counts as written. What the cluster cannot index is poison; what it cannot do now, or nobody
 /// knows, is retried, that event alone.
@@ -135,11 +170,19 @@ pub struct OpenSearchSink {
     name: String,
     wire: Wire,
     index: Arc<IndexTemplate>,
-    op: BulkOp,
+    naming: Naming,
+    service: Option<SearchService>,
     gzip: bool,
     search_time: Duration,
     limits: Limits,
     blame: Blame,
+}
+
+/// What is done with an event, and what its document is called.
+#[derive(Clone, Copy, Debug)]
+struct Naming {
+    op: BulkOp,
+    id: DocumentId,
 }
 
 impl OpenSearchSink {
@@ -148,18 +191,52 @@ impl OpenSearchSink {
     /// # Errors
     /// If the settings do not hold, a secret is missing, or there is no TLS configuration.
     pub fn new(name: impl Into<String>, settings: OpenSearchSettings) -> Result<Self, BuildError> {
-        let sink = name.into();
-        let problems = settings.validate();
+        Self::build(name.into(), settings, None)
+    }
+
+    /// The same at AWS: with [`SearchCredentials::Aws`], and this who makes the signatures.
+    ///
+    /// # Errors
+    /// As of [`Self::new`].
+    pub fn signed(
+        name: impl Into<String>,
+        settings: OpenSearchSettings,
+        signer: Arc<dyn Sign>,
+    ) -> Result<Self, BuildError> {
+        Self::build(name.into(), settings, Some(signer))
+    }
+
+    fn build(
+        sink: String,
+        settings: OpenSearchSettings,
+        signer: Option<Arc<dyn Sign>>,
+    ) -> Result<Self, BuildError> {
+        let mut problems = settings.validate();
+        let service = match settings.credentials {
+            SearchCredentials::Aws(service) => Some(service),
+            _ => None,
+        };
+        if service.is_some() != signer.is_some() {
+            problems.push(SettingsError::new(
+                "aws",
+                "and a signer belong together: neither is of use alone",
+            ));
+        }
         if !problems.is_empty() {
             return Err(BuildError::Settings { sink, problems });
         }
         let headers = settings.headers();
+        let wire = Wire::new(&sink, &settings.connection, HeaderMap::new(), headers)?;
         Ok(Self {
-            wire: Wire::new(&sink, &settings.connection, HeaderMap::new(), headers)?,
+            wire: match signer {
+                Some(signer) => wire.signed_by(signer),
+                None => wire,
+            },
             name: sink,
             search_time: settings.connection.search_time(),
             index: Arc::new(settings.index),
-            op: settings.op,
+            naming: Naming { op: settings.op, id: settings.document_id },
+            service,
             gzip: settings.gzip,
             limits: settings.limits,
             blame: Blame::new("index, op, its mapping, and that a data stream gets format \"ecs\""),
@@ -168,8 +245,8 @@ impl OpenSearchSink {
 
     async fn send(&self, entries: &[Entry]) -> Result<Answer, SinkError> {
         let count = entries.len();
-        let (entries, index, op) = (entries.to_vec(), Arc::clone(&self.index), self.op);
-        let body = encoded(self.gzip, move || body(&entries, &index, op)).await?;
+        let (entries, index, naming) = (entries.to_vec(), Arc::clone(&self.index), self.naming);
+        let body = encoded(self.gzip, move || body(&entries, &index, naming)).await?;
         let mut url = self.wire.below("/_bulk");
         // Everything else in the answer is for people: 20 times as many bytes.
         url.query_pairs_mut().append_pair("filter_path", bulk::FILTER);
@@ -178,11 +255,14 @@ impl OpenSearchSink {
         if self.gzip {
             request = request.header(CONTENT_ENCODING, "gzip");
         }
-        let reading = Reading::UpTo(bulk::longest_answer(count));
+        let reading = Reading::UpTo(bulk::longest_answer(count, self.service));
         let reply = self.wire.send(request, reading).await?;
+        if let Some(trouble) = self.trouble_of(&reply) {
+            return Ok(Answer::Later(SinkError::retry(trouble)));
+        }
         Ok(match reply.status {
             StatusCode::OK => match reply.body.as_deref().and_then(bulk::read) {
-                Some(results) => Answer::Each(bulk::settle(results, self.op)),
+                Some(results) => Answer::Each(bulk::settle(results, self.naming, self.service)),
                 None => Answer::Later(SinkError::retry(
                     "the answer is not that of a bulk request: nothing of it counts as written, check the url",
                 )),
@@ -196,24 +276,51 @@ impl OpenSearchSink {
                 let text = format!("the cluster refuses a request with this event alone: {kind}");
                 Answer::Refused(SinkError::poison(Reason::SinkRejected, text))
             }
-            status => Answer::Later(self.wire.later(&reply, explain(status)).await),
+            status => Answer::Later(match (status, self.service) {
+                (StatusCode::FORBIDDEN, Some(service)) => SinkError::retry(permissions(service)),
+                _ => self.wire.later(&reply, explain(status)).await,
+            }),
         })
+    }
+
+    /// What is wrong with the signature of a request that was refused.
+    fn trouble_of(&self, reply: &Reply) -> Option<String> {
+        let status = reply.status.as_u16();
+        reply.signature.map(|what| format!("AWS answers {status} to the request: {what}"))
+    }
+}
+
+/// What a role needs. Serverless asks for both: its policies of access to data stand beside IAM's.
+fn permissions(service: SearchService) -> &'static str {
+    match service {
+        SearchService::Domain => {
+            "AWS answers 403: allow the role es:ESHttpPost on the domain, in its own policy and the domain's; with \
+             fine-grained access control, map it to a role of OpenSearch that may write"
+        }
+        SearchService::Serverless => {
+            "AWS answers 403: allow the role aoss:APIAccessAll on the collection, and in a data access policy \
+             aoss:WriteDocument and aoss:CreateIndex on its indexes; the network policy must let it in"
+        }
     }
 }
 
 /// Two lines for each event: what to do, and its document.
-fn body(entries: &[Entry], index: &IndexTemplate, op: BulkOp) -> Vec<u8> {
+fn body(entries: &[Entry], index: &IndexTemplate, naming: Naming) -> Vec<u8> {
     let size = |entry: &Entry| entry.data.len() + 128;
     let mut body = Vec::with_capacity(entries.iter().map(size).sum());
-    let op = match op {
+    let op = match naming.op {
         BulkOp::Create => "create",
         BulkOp::Index => "index",
     };
     for entry in entries {
         let event = Event::new(&entry.record);
         // Neither holds anything that JSON would have to escape.
-        let (index, id) = (index.render(&event), facts::id(entry, &event));
-        let action = format!("{{\"{op}\":{{\"_index\":\"{index}\",\"_id\":\"{id}\"}}}}\n");
+        let index = index.render(entry, &event);
+        let id = match naming.id {
+            DocumentId::Event => format!(",\"_id\":\"{}\"", facts::id(entry, &event)),
+            DocumentId::Service => String::new(),
+        };
+        let action = format!("{{\"{op}\":{{\"_index\":\"{index}\"{id}}}}}\n");
         body.extend_from_slice(action.as_bytes());
         body.extend_from_slice(&entry.line());
         body.push(b'\n');
@@ -239,10 +346,14 @@ impl Sink for OpenSearchSink {
     }
 
     /// Asks for what stands at the cluster's root. A role that may only write may not read it: 403 is
-    /// an answer of a cluster that knows whom it talks to.
+    /// an answer of a cluster that knows whom it talks to. Serverless has nothing at its root, and says so once it
+    /// has checked the signature.
     async fn check(&self) -> Result<(), SinkError> {
         let request = self.wire.request(Method::GET, self.wire.below("/"));
         let reply = self.wire.send(request, Reading::Drain).await?;
+        if let Some(trouble) = self.trouble_of(&reply) {
+            return Err(SinkError::retry(trouble));
+        }
         match reply.status {
             StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => {}
             status if status.is_success() && reply.is_text => {

@@ -235,7 +235,7 @@ mod tests {
         let judge = |body: Option<&'static [u8]>, is_json| {
             let body = body.map(Bytes::from_static);
             let (status, after, is_text) = (StatusCode::OK, None, false);
-            rejected(&Reply { status, after, is_json, is_text, body })
+            rejected(&Reply { status, after, is_json, is_text, body, signature: None })
         };
         assert_eq!(judge(Some(b""), false), Some(0));
         assert_eq!(judge(Some(b"\x0a\x02\x08\x03"), false), Some(3));
@@ -261,6 +261,7 @@ mod tests {
             is_json: false,
             is_text: true,
             body: Some(Bytes::from_static(b" O(K")),
+            signature: None,
         };
         assert_eq!(rejected(&page), None);
         assert_eq!(rejected(&Reply { is_text: false, ..page }), Some(0), "the reason to look");

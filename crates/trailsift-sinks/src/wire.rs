@@ -4,7 +4,7 @@
 use std::fmt;
 use std::io::Write;
 use std::path::PathBuf;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
@@ -19,12 +19,15 @@ mod address;
 mod certificates;
 mod cookies;
 mod headers;
+mod sign;
 mod status;
 
 use address::{Endpoint, Resolver};
 use cookies::Cookies;
 pub use headers::HeaderText;
 pub(crate) use headers::validate as validate_headers;
+pub(crate) use sign::LONGEST_SIGNING;
+pub use sign::{Refused, Sign, ToSign};
 use status::retry_after;
 pub(crate) use status::{A_PAGE, Verdict, explain, judge};
 
@@ -109,6 +112,8 @@ pub(crate) struct Reply {
     pub(crate) is_text: bool,
     /// `None` if it did not arrive whole, in time and within bounds.
     pub(crate) body: Option<Bytes>,
+    /// What is wrong with the signature, if that is what the answer refuses, and what helps.
+    pub(crate) signature: Option<&'static str>,
 }
 
 /// How an answer's body is read.
@@ -138,6 +143,8 @@ pub(crate) struct Wire {
     headers: RwLock<HeaderMap>,
     /// Where the service knows its callers by them.
     cookies: Option<Cookies>,
+    /// Where the service knows its callers by their signatures.
+    signer: Option<Arc<dyn Sign>>,
 }
 
 impl fmt::Debug for Wire {
@@ -191,12 +198,19 @@ impl Wire {
             texts,
             headers: RwLock::new(headers),
             cookies: None,
+            signer: None,
         })
     }
 
     /// The same, keeping cookies: behind a load balancer, all requests then go where the first went.
     pub(crate) fn sticky(mut self) -> Self {
         self.cookies = Some(Cookies::default());
+        self
+    }
+
+    /// The same, each request with a signature of its own.
+    pub(crate) fn signed_by(mut self, signer: Arc<dyn Sign>) -> Self {
+        self.signer = Some(signer);
         self
     }
 
@@ -226,13 +240,18 @@ impl Wire {
     /// Sends a request and reads its answer.
     ///
     /// # Errors
-    /// If there is no answer: whether the request arrived is unknown.
+    /// If there is no answer: whether the request arrived is unknown. If there is no signature: it was not sent.
     pub(crate) async fn send(
         &self,
         request: RequestBuilder,
         reading: Reading,
     ) -> Result<Reply, SinkError> {
-        let response = request.send().await.map_err(|error| self.unanswered(error))?;
+        let mut request = request.build().map_err(|error| self.unanswered(error))?;
+        if let Some(signer) = &self.signer {
+            sign::apply(&**signer, &mut request).await?;
+        }
+        let sent = self.client.execute(request).await;
+        let response = sent.map_err(|error| self.unanswered(error))?;
         if let Some(cookies) = &self.cookies {
             cookies.note(response.headers());
         }
@@ -241,6 +260,7 @@ impl Wire {
         let media_type = response.headers().get(CONTENT_TYPE).and_then(|it| it.to_str().ok());
         let is = |kind| media_type.is_some_and(|it| it.trim_start().starts_with(kind));
         let (is_json, is_text) = (is("application/json"), is("text/"));
+        let head = self.signer.as_ref().map(|_| response.headers().clone());
         let body = match reading {
             Reading::UpTo(most) => read(response, most).await,
             Reading::Drain => {
@@ -249,7 +269,11 @@ impl Wire {
                 tokio::time::timeout(LONGEST_DRAIN, drained).await.ok().flatten()
             }
         };
-        Ok(Reply { status, after, is_json, is_text, body })
+        let signature =
+            self.signer.as_ref().zip(head).and_then(|(signer, head)| {
+                sign::refusal(&**signer, status, &head, body.as_deref())
+            });
+        Ok(Reply { status, after, is_json, is_text, body, signature })
     }
 
     /// The error for an answer that says nothing about single events. Where it is about credentials,

@@ -3,14 +3,18 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use trailsift_core::{Reason, SinkError};
 
-use super::BulkOp;
+use super::{BulkOp, DocumentId, Naming, SearchService};
 
 /// What of an answer is asked for. Of an error its type alone: its reason repeats the document.
 pub(super) const FILTER: &str = "errors,status,error.type,items.*.status,items.*.error.type";
 
-/// The most that such an answer can be.
-pub(super) fn longest_answer(events: usize) -> usize {
-    (64 << 10) + events.saturating_mul(256)
+/// The most that such an answer can be. Whether Serverless heeds the filter is documented nowhere.
+pub(super) fn longest_answer(events: usize, service: Option<SearchService>) -> usize {
+    let each = match service {
+        Some(SearchService::Serverless) => 2048,
+        _ => 256,
+    };
+    (64 << 10) + events.saturating_mul(each)
 }
 
 #[derive(Deserialize)]
@@ -53,8 +57,30 @@ pub(super) fn kind_of(body: Option<&[u8]>) -> String {
     shown(whole.and_then(|whole| whole.error).as_ref())
 }
 
-pub(super) fn settle(items: Vec<Item>, op: BulkOp) -> Vec<Option<SinkError>> {
-    items.into_iter().map(|item| judge(&item, op)).collect()
+pub(super) fn settle(
+    items: Vec<Item>,
+    naming: Naming,
+    service: Option<SearchService>,
+) -> Vec<Option<SinkError>> {
+    if takes_no_ids(&items, naming, service) {
+        let text = "Serverless refuses every event of the request: collections of time series and of vectors take no \
+                    IDs of ours, set document_id = \"service\"";
+        return items.iter().map(|_| Some(SinkError::retry(text))).collect();
+    }
+    items.into_iter().map(|item| judge(&item, naming.op)).collect()
+}
+
+/// Whether it is the IDs that are refused ("Document ID is not supported in create/index operation request"),
+/// under a type that is an event's fault elsewhere. All of them are then; one event alone may be to blame itself.
+fn takes_no_ids(items: &[Item], naming: Naming, service: Option<SearchService>) -> bool {
+    let is_refused = |item: &Item| {
+        let kind = item.error.as_ref().and_then(|error| error.kind.as_deref());
+        item.status == 400 && kind == Some("illegal_argument_exception")
+    };
+    service == Some(SearchService::Serverless)
+        && naming.id == DocumentId::Event
+        && items.len() > 1
+        && items.iter().all(is_refused)
 }
 
 /// Types of errors that are about the document. What else the cluster calls 400 is about the index.

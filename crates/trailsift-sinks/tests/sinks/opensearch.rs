@@ -10,11 +10,11 @@ use trailsift_sinks::{
 };
 use trailsift_testkit::conformance::{self, SinkWorld};
 
-use crate::conformance::decorated;
 use crate::service::{Service, gateway};
 use crate::{acknowledged, batch};
 
 mod cluster;
+mod signed;
 
 use cluster::Cluster;
 
@@ -60,10 +60,6 @@ impl SinkWorld for World {
             limits: Limits { events: 100, bytes: 1 << 16, entry_bytes: 512 },
             ..OpenSearchSettings::new("")
         }))
-    }
-
-    fn decorated(&self, patience: Duration) -> Arc<dyn Sink> {
-        decorated(self.sink(), patience)
     }
 
     async fn arrived(&self) -> Vec<String> {

@@ -35,7 +35,7 @@ pub use firehose::FirehoseConfig;
 pub use http::HttpConfig;
 pub use kafka::KafkaConfig;
 pub use kinesis::KinesisConfig;
-pub use opensearch::OpenSearchConfig;
+pub use opensearch::{OpenSearchConfig, SearchAws};
 pub use otlp::OtlpConfig;
 pub use s3::S3Config;
 pub use secret::HeaderValue;

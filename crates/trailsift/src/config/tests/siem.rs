@@ -11,6 +11,9 @@ fn sink(keys: &str) -> String {
 
 const SPLUNK: &str = "type = \"splunk_hec\"\nurl = \"https://h:8088\"\n";
 const SEARCH: &str = "type = \"opensearch\"\nurl = \"https://h:9200\"\n";
+const AWS: &str = "aws = { region = \"us-east-1\" }\n";
+const SERVERLESS: &str = "aws = { region = \"us-east-1\", service = \"aoss\", \
+     role_arn = \"arn:aws:iam::111122223333:role/search\", external_id = \"a-word\" }\n";
 const OTLP: &str = "type = \"otlp\"\nurl = \"https://h/v1/logs\"\n";
 const SECRET: &str = "{ env = \"SIEM_AUTHORIZATION\" }";
 
@@ -25,6 +28,8 @@ fn what_is_printed_reads_as_the_same() {
         SEARCH.to_owned(),
         format!("{SEARCH}username = \"u\"\npassword = {SECRET}\nop = \"index\"\nindex = \"t\"\n"),
         format!("{SEARCH}api_key = {SECRET}\nindex = \"t-{{account}}-{{region}}\"\n"),
+        format!("{SEARCH}{AWS}"),
+        format!("{SEARCH}document_id = \"service\"\n{SERVERLESS}"),
         format!("{OTLP}headers = {{ api-key = {SECRET}, x-tenant = \"t\" }}\ntimeout = \"7s\"\n"),
     ] {
         let config = config_of(&sink(&keys));
@@ -57,6 +62,22 @@ fn mistakes_are_named_with_their_remedies_and_no_secret_is_shown() {
             "`api_key` is given beside",
         ),
         (format!("{SEARCH}password = \"hunter2\"\nusername = \"u\"\n"), "is a literal secret"),
+        (format!("{SEARCH}{SERVERLESS}"), "`document_id` is missing"),
+        (format!("{SEARCH}aws = {{ service = \"es\" }}\n"), "`sink.s.aws.region` is missing"),
+        (
+            format!("{SEARCH}aws = {{ region = \"us-east-1\", external_id = \"a-word\" }}\n"),
+            "`external_id` is given without `role_arn`",
+        ),
+        (format!("{SEARCH}{AWS}api_key = {SECRET}\n"), "other credentials beside it"),
+        (format!("{SEARCH}{AWS}username = \"u\"\n"), "other credentials beside it"),
+        (
+            format!("{SEARCH}{AWS}").replace("h:9200", "search-t.eu-west-1.es.amazonaws.com"),
+            "`url` is in \"eu-west-1\" at \"es\", but `aws` signs for \"us-east-1\" at \"es\"",
+        ),
+        (
+            format!("{SEARCH}{AWS}").replace("h:9200", "c.us-east-1.aoss.amazonaws.com"),
+            "`url` is in \"us-east-1\" at \"aoss\"",
+        ),
         (format!("{SEARCH}op = \"update\"\n"), "must be \"create\" or \"index\""),
         (format!("{SEARCH}ca_file = \"/nowhere/ca.pem\"\n"), "`ca_file` /nowhere/ca.pem cannot be"),
         (format!("{SEARCH}ca_file = \"Cargo.toml\"\n"), "holds no certificate"),

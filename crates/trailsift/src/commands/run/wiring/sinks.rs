@@ -19,6 +19,8 @@ use trailsift_sinks::{
     OtlpSink, SecretSource, SplunkSink, StdoutSink,
 };
 
+mod signing;
+
 use super::bytes;
 use crate::config::{
     self, AwsConfig, BodyShape, ByteSize, Config, FileConfig, HeaderValue, HttpConfig,
@@ -101,9 +103,13 @@ async fn bare_sink(
             let timeout = settings.longest_write() + MARGIN;
             (Arc::new(SplunkSink::new(name, settings.clone())?), Some(timeout))
         }
-        SinkKind::OpenSearch(OpenSearchConfig { settings }) => {
+        SinkKind::OpenSearch(OpenSearchConfig { settings, aws }) => {
             let timeout = settings.longest_write() + MARGIN;
-            (Arc::new(OpenSearchSink::new(name, settings.clone())?), Some(timeout))
+            let sink = match aws {
+                Some(aws) => signing::search(name, settings.clone(), aws, connector).await?,
+                None => OpenSearchSink::new(name, settings.clone())?,
+            };
+            (Arc::new(sink), Some(timeout))
         }
         SinkKind::Otlp(otlp) => {
             let settings = OtlpSettings {
