@@ -5,15 +5,21 @@ use std::time::Duration;
 
 use crate::{SecretSource, SettingsError};
 
+mod certificate;
 #[cfg(feature = "kafka")]
 mod client;
 #[cfg(feature = "kafka")]
 mod sink;
 #[cfg(feature = "kafka")]
+mod token;
+#[cfg(feature = "kafka")]
 mod verdict;
 
+pub use certificate::{CertificateError, KafkaCertificate, KafkaPair};
 #[cfg(feature = "kafka")]
 pub use sink::KafkaSink;
+#[cfg(feature = "kafka")]
+pub use token::{KafkaToken, KafkaTokens};
 
 /// The settings of a Kafka sink.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +41,9 @@ pub struct KafkaSettings {
     pub tls: bool,
     /// Certificates in PEM that are trusted instead of the system's.
     pub ca_file: Option<PathBuf>,
-    /// Who we are, where the brokers ask.
+    /// The certificate that is shown to brokers which ask for one.
+    pub certificate: Option<KafkaCertificate>,
+    /// Who we are, where the brokers ask by SASL.
     pub login: Option<KafkaLogin>,
 }
 
@@ -106,6 +114,7 @@ impl KafkaSettings {
             timeout: Duration::from_secs(30),
             tls: true,
             ca_file: None,
+            certificate: None,
             login: None,
         }
     }
@@ -134,14 +143,19 @@ impl KafkaSettings {
         if self.ca_file.is_some() && !self.tls {
             wrong("ca_file", "has no meaning without tls");
         }
+        if self.certificate.is_some() && !self.tls {
+            wrong("certificate", "has no meaning without tls");
+        }
         problems
     }
 
     /// The longest time that one write can take. A [`Timeout`](trailsift_delivery::Timeout) around the sink must be
     /// longer.
     pub fn longest_write(&self) -> Duration {
-        // Handing it over, and once more for those that have to be tried alone.
-        self.timeout.saturating_mul(4)
+        // Each wait has this one's length at most: for the first token, for the topic, for those who send
+        // alone; two for handing over, which may begin at the end of the first; another until one may send
+        // alone, and three for doing it.
+        self.timeout.saturating_mul(9)
     }
 }
 

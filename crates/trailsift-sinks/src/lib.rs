@@ -16,9 +16,12 @@ mod worker;
 
 pub use file::{Compression, FileSettings, FileSink};
 pub use http::{BodyShape, HttpSettings, HttpSink};
+pub use kafka::{
+    CertificateError, KafkaCertificate, KafkaCompression, KafkaKey, KafkaLogin, KafkaMechanism,
+    KafkaPair, KafkaSettings, KafkaUser,
+};
 #[cfg(feature = "kafka")]
-pub use kafka::KafkaSink;
-pub use kafka::{KafkaCompression, KafkaKey, KafkaLogin, KafkaMechanism, KafkaSettings, KafkaUser};
+pub use kafka::{KafkaSink, KafkaToken, KafkaTokens};
 pub use opensearch::{
     BulkOp, DocumentId, IndexTemplate, IndexTemplateError, OpenSearchSettings, OpenSearchSink,
     SearchCredentials, SearchService,

@@ -1,7 +1,7 @@
 use std::fmt;
 use std::io;
 
-use crate::SecretError;
+use crate::{CertificateError, SecretError};
 
 /// One mistake in the settings of a sink: which one, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -53,6 +53,14 @@ pub enum BuildError {
         sink: String,
         /// What the client says.
         source: reqwest::Error,
+    },
+    /// The certificate by which the sink shows who it is cannot be used.
+    #[error("the certificate of sink {sink} cannot be used")]
+    Certificate {
+        /// The sink's name.
+        sink: String,
+        /// Which file, and what helps.
+        source: CertificateError,
     },
     /// The client of Kafka cannot be set up, for example for want of a file of certificates.
     #[cfg(feature = "kafka")]

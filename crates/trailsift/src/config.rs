@@ -35,8 +35,8 @@ pub use model::{
 pub(crate) use reader::closest;
 pub use sink::{
     AwsConfig, CloudWatchLogsConfig, EventBridgeConfig, FileConfig, FirehoseConfig, HeaderValue,
-    HttpConfig, KafkaConfig, KinesisConfig, OpenSearchConfig, OtlpConfig, S3Config, SearchAws,
-    SnsConfig, SplunkConfig, SqsConfig,
+    HttpConfig, KafkaConfig, KinesisConfig, MskIam, OpenSearchConfig, OtlpConfig, S3Config,
+    SearchAws, SnsConfig, SplunkConfig, SqsConfig,
 };
 pub use trailsift_route::{Format, RouteSpec};
 pub use trailsift_sinks::{BodyShape, Compression};

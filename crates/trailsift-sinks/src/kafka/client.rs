@@ -1,37 +1,54 @@
 //! The client of librdkafka, and what it says by itself.
 
+use std::error::Error;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rdkafka::ClientContext;
+use rdkafka::client::OAuthToken;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use secrecy::{ExposeSecret, SecretString};
+use time::OffsetDateTime;
 use tokio::time::Instant;
 
 use super::sink::Producer;
-use super::{KafkaCompression, KafkaLogin, KafkaMechanism, KafkaSettings, KafkaUser};
-use crate::{BuildError, SecretError};
+use super::token::Present;
+use super::{
+    KafkaCertificate, KafkaCompression, KafkaMechanism, KafkaPair, KafkaSettings, KafkaUser,
+};
+use crate::{BuildError, SecretSource};
 
 /// The memory of messages that are on their way, those included that their callers gave up.
 const QUEUE_KIBIBYTES: u32 = 64 << 10;
 /// How long trouble with a broker explains why something failed.
 const FRESH: Duration = Duration::from_secs(120);
+/// The longest passphrase: OpenSSL's own limit, behind which librdkafka would read.
+const LONGEST_PASSPHRASE: usize = 1_023;
 /// The longest text of librdkafka's, or of a broker's, that is passed on.
 const LONGEST_TEXT: usize = 300;
 
-/// Name and password as last read.
+/// What a client was made with: secrets and files as last read.
+#[derive(PartialEq)]
 pub(super) struct Credentials {
-    username: SecretString,
-    password: SecretString,
+    login: Option<Login>,
+    key_password: Option<Secret>,
+    certificate: Option<KafkaPair>,
 }
 
-impl PartialEq for Credentials {
+#[derive(PartialEq)]
+struct Login {
+    username: Secret,
+    password: Secret,
+}
+
+struct Secret(SecretString);
+
+impl PartialEq for Secret {
     fn eq(&self, other: &Self) -> bool {
-        self.username.expose_secret() == other.username.expose_secret()
-            && self.password.expose_secret() == other.password.expose_secret()
+        self.0.expose_secret() == other.0.expose_secret()
     }
 }
 
@@ -43,61 +60,103 @@ impl fmt::Debug for Credentials {
 
 impl Credentials {
     /// Blocks while it reads files.
-    pub(super) fn read(login: &KafkaLogin) -> Result<Self, SecretError> {
-        let username = match &login.username {
-            KafkaUser::Plain(name) => name.clone().into(),
-            KafkaUser::Secret(source) => source.resolve()?,
+    pub(super) fn read(sink: &str, settings: &KafkaSettings) -> Result<Self, BuildError> {
+        let secret = |source: &SecretSource| {
+            let secret = source.resolve().map(Secret);
+            secret.map_err(|source| BuildError::Secret { sink: sink.to_owned(), source })
         };
-        Ok(Self { username, password: login.password.resolve()? })
+        let login = settings.login.as_ref().map(|login| {
+            let username = match &login.username {
+                KafkaUser::Plain(name) => Secret(name.clone().into()),
+                KafkaUser::Secret(source) => secret(source)?,
+            };
+            Ok(Login { username, password: secret(&login.password)? })
+        });
+        let files = settings.certificate.as_ref();
+        let certificate = files.map(|files| {
+            files.read().map_err(|source| BuildError::Certificate { sink: sink.to_owned(), source })
+        });
+        let key_password = files.and_then(|files| files.key_password.as_ref()).map(secret);
+        let key_password = key_password.transpose()?;
+        if key_password.as_ref().is_some_and(|it| it.0.expose_secret().len() > LONGEST_PASSPHRASE) {
+            let problem = format!("key_password is longer than {LONGEST_PASSPHRASE} bytes");
+            return Err(BuildError::Kafka { sink: sink.to_owned(), problem });
+        }
+        Ok(Self { login: login.transpose()?, certificate: certificate.transpose()?, key_password })
+    }
+
+    /// What is wrong with the certificate by now.
+    pub(super) fn ended(&self, settings: &KafkaSettings) -> Option<String> {
+        let (files, pair) = (settings.certificate.as_ref()?, self.certificate.as_ref()?);
+        files.ended(pair, OffsetDateTime::now_utc())
     }
 }
 
-impl KafkaLogin {
-    /// Whether it can change while the process runs.
+impl KafkaSettings {
+    /// Whether what a client is made with can change while the process runs.
     pub(super) fn may_rotate(&self) -> bool {
-        let name = match &self.username {
-            KafkaUser::Plain(_) => false,
-            KafkaUser::Secret(source) => source.may_rotate(),
-        };
-        name || self.password.may_rotate()
+        let login = self.login.as_ref().is_some_and(|login| {
+            let name = match &login.username {
+                KafkaUser::Plain(_) => false,
+                KafkaUser::Secret(source) => source.may_rotate(),
+            };
+            name || login.password.may_rotate()
+        });
+        login || self.certificate.is_some()
     }
 }
 
 impl Producer {
-    pub(super) fn new(sink: &str, settings: &KafkaSettings) -> Result<Self, BuildError> {
-        let credentials = settings.login.as_ref().map(Credentials::read).transpose();
-        let credentials = credentials
-            .map_err(|source| BuildError::Secret { sink: sink.to_owned(), source })?
-            .map(Arc::new);
-        Self::with(sink, settings, credentials)
-    }
-
+    /// Blocks while it reads certificates.
     pub(super) fn with(
         sink: &str,
         settings: &KafkaSettings,
-        credentials: Option<Arc<Credentials>>,
+        credentials: Arc<Credentials>,
+        tokens: Option<Present>,
     ) -> Result<Self, BuildError> {
-        let context = Context::new(sink);
-        let config = config(settings, credentials.as_deref());
+        let config = config(settings, &credentials, tokens.is_some());
+        let context = Context::new(sink, tokens);
         let client = config.create_with_context(context.clone()).map_err(|error| {
             let problem = match error {
                 // Its value may be a secret.
                 KafkaError::ClientConfig(_, problem, key, _) => format!("{key}: {problem}"),
                 other => other.to_string(),
             };
-            // OpenSSL does not say which file it cannot use.
-            let file = settings.ca_file.as_ref().filter(|_| problem.contains("ssl.ca.location"));
-            let file =
-                file.map_or_else(String::new, |path| format!(" (ca_file {})", path.display()));
-            BuildError::Kafka { sink: sink.to_owned(), problem: shown(&(problem + &file)) }
+            let hint = hint(settings, &problem).unwrap_or_default();
+            BuildError::Kafka { sink: sink.to_owned(), problem: shown(&problem) + &shown(&hint) }
         })?;
         Ok(Self { client, context, credentials })
     }
 }
 
-fn config(settings: &KafkaSettings, credentials: Option<&Credentials>) -> ClientConfig {
+/// OpenSSL does not say which file it cannot use, nor what helps.
+fn hint(settings: &KafkaSettings, problem: &str) -> Option<String> {
+    if problem.contains("ssl.ca.location") {
+        return settings.ca_file.as_ref().map(|path| format!(" (ca_file {})", path.display()));
+    }
+    let KafkaCertificate { cert_file, key_file, key_password } = settings.certificate.as_ref()?;
+    let (cert_file, key_file) = (cert_file.display(), key_file.display());
+    if problem.contains("key values mismatch") || problem.contains("key type mismatch") {
+        return Some(format!(
+            " (key_file {key_file} does not belong to cert_file {cert_file}: name the key that the certificate was \
+             made for)"
+        ));
+    }
+    if problem.contains("ssl.key.location") {
+        let remedy = match key_password {
+            Some(_) => ": is key_password its passphrase?",
+            None => "",
+        };
+        return Some(format!(" (key_file {key_file}{remedy})"));
+    }
+    let is_certificate = problem.contains("ssl.certificate.location");
+    is_certificate.then(|| format!(" (cert_file {cert_file})"))
+}
+
+fn config(settings: &KafkaSettings, credentials: &Credentials, tokens: bool) -> ClientConfig {
     let mut config = ClientConfig::new();
     let milliseconds = settings.timeout.as_millis();
+    let has_login = tokens || credentials.login.is_some();
     config
         .set("bootstrap.servers", settings.brokers.join(","))
         .set("client.id", "trailsift")
@@ -108,6 +167,10 @@ fn config(settings: &KafkaSettings, credentials: Option<&Credentials>) -> Client
         .set("request.timeout.ms", (milliseconds / 2).to_string())
         .set("socket.timeout.ms", (milliseconds / 2).clamp(100, 60_000).to_string())
         .set("socket.keepalive.enable", "true")
+        // A misspelt topic is not to be made by the brokers: it would swallow events. And that it is not
+        // there is known before its messages time out, which says nothing.
+        .set("allow.auto.create.topics", "false")
+        .set("topic.metadata.propagation.max.ms", (milliseconds / 2).min(30_000).to_string())
         // After an outage nobody waits for longer than this.
         .set("reconnect.backoff.max.ms", "2000")
         // Batches come ready-made; a moment is enough to hand one over.
@@ -127,7 +190,7 @@ fn config(settings: &KafkaSettings, credentials: Option<&Credentials>) -> Client
         )
         .set(
             "security.protocol",
-            match (settings.tls, credentials.is_some()) {
+            match (settings.tls, has_login) {
                 (true, true) => "sasl_ssl",
                 (true, false) => "ssl",
                 (false, true) => "sasl_plaintext",
@@ -138,7 +201,17 @@ fn config(settings: &KafkaSettings, credentials: Option<&Credentials>) -> Client
     if let Some(path) = &settings.ca_file {
         config.set("ssl.ca.location", path.to_string_lossy());
     }
-    if let (Some(login), Some(credentials)) = (&settings.login, credentials) {
+    if let Some(certificate) = &settings.certificate {
+        config
+            .set("ssl.certificate.location", certificate.cert_file.to_string_lossy())
+            .set("ssl.key.location", certificate.key_file.to_string_lossy());
+    }
+    if let Some(passphrase) = &credentials.key_password {
+        config.set("ssl.key.password", passphrase.0.expose_secret());
+    }
+    if tokens {
+        config.set("sasl.mechanism", "OAUTHBEARER");
+    } else if let (Some(login), Some(secrets)) = (&settings.login, &credentials.login) {
         let mechanism = match login.mechanism {
             KafkaMechanism::Plain => "PLAIN",
             KafkaMechanism::ScramSha256 => "SCRAM-SHA-256",
@@ -146,30 +219,43 @@ fn config(settings: &KafkaSettings, credentials: Option<&Credentials>) -> Client
         };
         config
             .set("sasl.mechanism", mechanism)
-            .set("sasl.username", credentials.username.expose_secret())
-            .set("sasl.password", credentials.password.expose_secret());
+            .set("sasl.username", secrets.username.0.expose_secret())
+            .set("sasl.password", secrets.password.0.expose_secret());
     }
     config
 }
 
 /// Text that is not ours, for a log or an error.
-fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     let escaped = text.escape_debug();
     escaped.take(LONGEST_TEXT).collect()
 }
 
-/// Hears what librdkafka's threads have to say.
+/// Hears what librdkafka's threads have to say, and gives them tokens.
 #[derive(Clone)]
 pub(super) struct Context {
     sink: Arc<str>,
-    /// The brokers do not let us in.
+    /// The brokers do not let us in, or not where we want to go.
     pub(super) is_unauthorized: Arc<AtomicBool>,
+    /// They do not let us in.
+    pub(super) is_login_refused: Arc<AtomicBool>,
     trouble: Arc<Mutex<Option<(Instant, String)>>>,
+    tokens: Option<Present>,
+    /// The last token that the client was given.
+    pub(super) generation: Arc<AtomicU64>,
 }
 
 impl Context {
-    fn new(sink: &str) -> Self {
-        Self { sink: sink.into(), is_unauthorized: Arc::default(), trouble: Arc::default() }
+    fn new(sink: &str, tokens: Option<Present>) -> Self {
+        let generation = tokens.as_ref().map_or(0, Present::generation);
+        Self {
+            sink: sink.into(),
+            is_unauthorized: Arc::default(),
+            is_login_refused: Arc::default(),
+            trouble: Arc::default(),
+            tokens,
+            generation: Arc::new(generation.into()),
+        }
     }
 
     /// The last trouble with a broker, if it may still be there.
@@ -182,10 +268,22 @@ impl Context {
     pub(super) fn forget_trouble(&self) {
         *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.is_unauthorized.store(false, Ordering::Relaxed);
+        self.is_login_refused.store(false, Ordering::Relaxed);
     }
 }
 
 impl ClientContext for Context {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    /// Asked for when four fifths of a token's time are over, and every ten seconds after an error. Must not
+    /// wait: this thread hands out the delivery reports.
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
+        let tokens = self.tokens.as_ref().ok_or("this client logs in without tokens")?;
+        let (token, generation) = tokens.token()?;
+        self.generation.store(generation, Ordering::Relaxed);
+        Ok(token)
+    }
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         let (sink, message) = (&*self.sink, shown(message));
         match level {
@@ -206,15 +304,24 @@ impl ClientContext for Context {
         let reason = shown(reason);
         tracing::debug!(sink = &*self.sink, %error, reason, "kafka has trouble");
         let code = error.rdkafka_error_code();
-        if matches!(
+        let is_login_refused = matches!(
+            code,
+            Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SaslAuthenticationFailed)
+        );
+        // A certificate is refused in many words.
+        let may_be_certificate =
+            matches!(code, Some(RDKafkaErrorCode::SSL | RDKafkaErrorCode::BrokerTransportFailure));
+        let has_no_rights = matches!(
             code,
             Some(
-                RDKafkaErrorCode::Authentication
-                    | RDKafkaErrorCode::SaslAuthenticationFailed
-                    | RDKafkaErrorCode::ClusterAuthorizationFailed
+                RDKafkaErrorCode::ClusterAuthorizationFailed
                     | RDKafkaErrorCode::TopicAuthorizationFailed
             )
-        ) {
+        );
+        if is_login_refused {
+            self.is_login_refused.store(true, Ordering::Relaxed);
+        }
+        if is_login_refused || may_be_certificate || has_no_rights {
             self.is_unauthorized.store(true, Ordering::Relaxed);
         }
         let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,4 +1,3 @@
-use std::borrow::Cow;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,21 +8,20 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer as _};
 use tokio::sync::RwLock;
 use tokio::task::spawn_blocking;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use trailsift_core::{Batch, Entry, Limits, Sink, SinkError, WriteOutcome};
 use trailsift_delivery::{Blame, answer, facts, replicate};
 use trailsift_event::Event;
 
 use super::client::{Context, Credentials};
+use super::token::{KafkaTokens, Tokens};
 use super::verdict::{Verdict, is_about_the_topic, judge};
-use super::{KafkaKey, KafkaLogin, KafkaSettings};
+use super::{KafkaKey, KafkaSettings};
 use crate::BuildError;
 
-/// What is around an event in its message: the key, the record's framing and the batch's.
+/// What is around an event in its message: the key (an identifier of 128 characters at most), the record's
+/// framing and the batch's.
 const FRAMING: usize = 512;
-/// The longest account that is a key, as is an event's own identifier; they are twelve digits. A longer
-/// one would not be covered by [`FRAMING`], and have a good event refused for its size.
-const LONGEST_KEY: usize = 128;
 /// The events that one write hands over at most.
 const MOST_EVENTS: usize = 10_000;
 /// How long a check waits for an answer.
@@ -41,6 +39,10 @@ pub struct KafkaSink {
     name: String,
     settings: KafkaSettings,
     producer: Mutex<Producer>,
+    /// Held by who puts another producer in its place.
+    replacement: tokio::sync::Mutex<()>,
+    /// Where clients without a password get what they log in with.
+    tokens: Option<Tokens>,
     /// Held for writing by who sends a message that must share its batch with no other.
     company: RwLock<()>,
     blame: Blame,
@@ -53,7 +55,7 @@ pub struct KafkaSink {
 pub(super) struct Producer {
     pub(super) client: FutureProducer<Context>,
     pub(super) context: Context,
-    pub(super) credentials: Option<Arc<Credentials>>,
+    pub(super) credentials: Arc<Credentials>,
 }
 
 impl fmt::Debug for KafkaSink {
@@ -65,25 +67,63 @@ impl fmt::Debug for KafkaSink {
     }
 }
 
+/// Why a producer has to go.
+#[derive(Clone, Copy, Debug)]
+enum Outlived {
+    /// It can do nothing more.
+    Fatal(RDKafkaErrorCode),
+    /// It was made before there was a token.
+    Tokenless,
+    /// Its token was refused, and there is a newer one.
+    Refused,
+    /// It was refused: if what it was made with has changed since, another one may not be.
+    Doubtful,
+}
+
 /// What was not acknowledged, and why; `None` is acknowledged.
 type Produced = Vec<Option<KafkaError>>;
 
 impl KafkaSink {
-    /// Prepares the client and reads the secrets. Connects in the background.
+    /// Prepares the client and reads secrets and certificates. Connects in the background.
     ///
     /// # Errors
     /// If the settings do not hold, a secret is missing, or a file of certificates cannot be used.
     pub fn new(name: impl Into<String>, settings: KafkaSettings) -> Result<Self, BuildError> {
-        let sink = name.into();
+        Self::build(name.into(), settings, None)
+    }
+
+    /// The same with tokens to log in with (`SASL/OAUTHBEARER`), the settings' own login aside. The first one
+    /// is asked for with the first check or write.
+    ///
+    /// # Errors
+    /// As [`KafkaSink::new`].
+    pub fn with_tokens(
+        name: impl Into<String>,
+        settings: KafkaSettings,
+        tokens: Arc<dyn KafkaTokens>,
+    ) -> Result<Self, BuildError> {
+        Self::build(name.into(), KafkaSettings { login: None, ..settings }, Some(tokens))
+    }
+
+    fn build(
+        sink: String,
+        settings: KafkaSettings,
+        tokens: Option<Arc<dyn KafkaTokens>>,
+    ) -> Result<Self, BuildError> {
         let problems = settings.validate();
         if !problems.is_empty() {
             return Err(BuildError::Settings { sink, problems });
         }
-        let producer = Producer::new(&sink, &settings)?;
+        let tokens = tokens.map(|source| Tokens::new(&sink, source));
+        let credentials = Arc::new(Credentials::read(&sink, &settings)?);
+        let present = tokens.as_ref().map(Tokens::present);
+        let producer = Producer::with(&sink, &settings, credentials, present)?;
         Ok(Self {
             name: sink,
             settings,
             producer: Mutex::new(producer),
+            replacement: tokio::sync::Mutex::default(),
+            tokens,
             company: RwLock::new(()),
             blame: Blame::new("the topic's max.message.bytes and what validates its messages"),
             is_topic_in_doubt: AtomicBool::new(false),
@@ -95,38 +135,79 @@ impl KafkaSink {
         self.producer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Why this producer should go, if it should.
+    fn outlived(&self, producer: &Producer) -> Option<Outlived> {
+        if let Some((code, _)) = producer.client.client().fatal_error() {
+            return Some(Outlived::Fatal(code));
+        }
+        if let Some(tokens) = &self.tokens {
+            let generation = producer.context.generation.load(Ordering::Relaxed);
+            let is_newer = tokens.present().generation() > generation;
+            // It asks for its first token when it is made, and then not for ten seconds.
+            if generation == 0 && is_newer {
+                return Some(Outlived::Tokenless);
+            }
+            if producer.context.is_login_refused.load(Ordering::Relaxed) {
+                if is_newer {
+                    return Some(Outlived::Refused);
+                }
+                tokens.refused();
+            }
+        }
+        let is_refused = producer.context.is_unauthorized.load(Ordering::Relaxed);
+        (is_refused && self.settings.may_rotate()).then_some(Outlived::Doubtful)
+    }
+
     /// The producer to use now: a new one where the present one can do nothing more, or was refused and
-    /// the password has changed since.
+    /// what it was made with has changed since.
     async fn producer(&self) -> Result<Producer, SinkError> {
+        if let Some(tokens) = &self.tokens {
+            tokens.first(self.settings.timeout.min(CHECK)).await?;
+        }
         let present = self.lock().clone();
-        let fatal = present.client.client().fatal_error();
-        let refused = present.context.is_unauthorized.load(Ordering::Relaxed);
-        let may_help = refused && self.settings.login.as_ref().is_some_and(KafkaLogin::may_rotate);
-        if fatal.is_none() && !may_help {
+        if self.outlived(&present).is_none() {
             return Ok(present);
         }
-        if let Some((code, _)) = &fatal {
+        let _one_at_a_time = self.replacement.lock().await;
+        // Whoever was here before may have done it.
+        let present = self.lock().clone();
+        match self.outlived(&present) {
+            Some(reason) => self.replace(present, reason).await,
+            None => Ok(present),
+        }
+    }
+
+    /// Makes another producer for this reason.
+    async fn replace(&self, present: Producer, reason: Outlived) -> Result<Producer, SinkError> {
+        if let Outlived::Fatal(code) = reason {
             tracing::warn!(sink = self.name, %code, "the producer is of no more use: starting another one");
         }
         let (name, settings) = (self.name.clone(), self.settings.clone());
-        let before = present.credentials.clone();
+        let before = Arc::clone(&present.credentials);
+        let tokens = self.tokens.as_ref().map(Tokens::present);
         let renewed = spawn_blocking(move || {
-            let credentials = settings.login.as_ref().map(Credentials::read).transpose();
-            let credentials = credentials
-                .map_err(|source| BuildError::Secret { sink: name.clone(), source })?
-                .map(Arc::new);
-            if fatal.is_none() && credentials == before {
+            let credentials = Credentials::read(&name, &settings)?;
+            if matches!(reason, Outlived::Doubtful) && credentials == *before {
                 return Ok(None);
             }
-            Producer::with(&name, &settings, credentials).map(Some)
+            Producer::with(&name, &settings, Arc::new(credentials), tokens).map(Some)
         });
         let failed = || SinkError::retry("cannot start another producer");
         let renewed = renewed.await.map_err(|error| failed().because(error))?;
-        let Some(renewed) = renewed.map_err(|error| failed().because(error))? else {
-            return Ok(present);
+        let renewed: Option<Producer> = match renewed {
+            // Perhaps one of two files was written by now: the present one may still do.
+            Err(error) if matches!(reason, Outlived::Doubtful) => {
+                tracing::debug!(sink = self.name, %error, "what changed cannot be used");
+                None
+            }
+            renewed => renewed.map_err(|error: BuildError| failed().because(error))?,
         };
-        if refused {
-            tracing::info!(sink = self.name, "the password changed: logging in again");
+        let Some(renewed) = renewed else { return Ok(present) };
+        if matches!(reason, Outlived::Doubtful | Outlived::Refused) {
+            tracing::info!(
+                sink = self.name,
+                "what the brokers refused has changed: logging in again"
+            );
         }
         let old = std::mem::replace(&mut *self.lock(), renewed.clone());
         // The last handle of a client waits for its thread.
@@ -134,20 +215,35 @@ impl KafkaSink {
         Ok(renewed)
     }
 
+    /// Takes up certificates that were renewed, before the present ones end.
+    async fn take_up_certificates(&self) -> Result<(), SinkError> {
+        if self.settings.certificate.is_none() {
+            return Ok(());
+        }
+        let _one_at_a_time = self.replacement.lock().await;
+        let present = self.lock().clone();
+        self.replace(present, Outlived::Doubtful).await.map(drop)
+    }
+
     /// Hands these entries over and waits for the word on each of them.
     ///
-    /// When the client's queue is full, those that are in it go first. If they are other writes', the
-    /// rest is not handed over: the caller comes again, which is what a full queue asks of it.
+    /// When the client's queue is full, those that are in it go first. If they are other writes', or it
+    /// takes too long, the rest is not handed over: the caller comes again, which is what a full queue
+    /// asks of it.
     async fn produce(&self, producer: &Producer, entries: &[Entry]) -> Produced {
+        let began = Instant::now();
+        let full = || Some(KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull));
         let mut produced: Produced = Vec::with_capacity(entries.len());
         while produced.len() < entries.len() {
+            if began.elapsed() > self.settings.timeout {
+                produced.resize(entries.len(), full());
+                break;
+            }
             let mut handed_over: Vec<Result<DeliveryFuture, KafkaError>> = Vec::new();
             for entry in &entries[produced.len()..] {
                 let event = Event::new(&entry.record);
                 let key = match self.settings.key {
-                    KafkaKey::Account => facts::account(&event)
-                        .filter(|account| account.len() <= LONGEST_KEY)
-                        .unwrap_or(Cow::Borrowed(entry.source.account.as_str())),
+                    KafkaKey::Account => facts::owner(entry, &event),
                     KafkaKey::EventId => facts::id(entry, &event),
                 };
                 let topic = self.settings.topic.as_str();
@@ -159,8 +255,7 @@ impl KafkaSink {
                 }
             }
             if handed_over.is_empty() {
-                let full = KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull);
-                produced.resize(entries.len(), Some(full));
+                produced.resize(entries.len(), full());
             }
             for delivery in handed_over {
                 produced.push(match delivery {
@@ -205,12 +300,22 @@ impl KafkaSink {
         let topic = &self.settings.topic;
         match found {
             Ok((None, true)) => Ok(()),
-            Ok((None, false)) => {
-                Err(SinkError::retry(format!("topic {topic} has no partitions: create it")))
+            Ok((None | Some(RDKafkaErrorCode::UnknownTopicOrPartition), _)) => {
+                Err(SinkError::retry(self.no_topic()))
             }
             Ok((Some(code), _)) => Err(SinkError::retry(format!("topic {topic}: {code}"))),
             Err(error) => Err(self.later(producer, &error)),
         }
+    }
+
+    fn note_topic(&self, error: &KafkaError) {
+        if is_about_the_topic(error) {
+            self.is_topic_in_doubt.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn no_topic(&self) -> String {
+        format!("topic {} does not exist: create it", self.settings.topic)
     }
 
     /// It may work later. Names the last trouble with a broker: that a message timed out says little.
@@ -221,12 +326,25 @@ impl KafkaSink {
                 format!("the brokers did not acknowledge within {:?}", self.settings.timeout)
             }
             Some(RDKafkaErrorCode::QueueFull) => "the client's queue is full".to_owned(),
+            Some(RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::UnknownTopicOrPartition) => {
+                self.no_topic()
+            }
             Some(code) => format!("kafka answers: {code}"),
             None => "the kafka client failed".to_owned(),
         };
-        match producer.context.trouble() {
-            Some(trouble) => SinkError::retry(format!("{what} ({trouble})")),
-            None => SinkError::retry(what),
+        let trouble = producer.context.trouble();
+        // A broker's word for it may be any.
+        let ended = trouble.as_ref().and_then(|_| producer.credentials.ended(&self.settings));
+        let error = match (trouble, ended) {
+            (Some(trouble), Some(ended)) => {
+                SinkError::retry(format!("{what} ({trouble}; {ended})"))
+            }
+            (Some(trouble), None) => SinkError::retry(format!("{what} ({trouble})")),
+            (None, _) => SinkError::retry(what),
+        };
+        match self.tokens.as_ref().and_then(Tokens::trouble) {
+            Some(missing) => error.because(missing),
+            None => error,
         }
     }
 }
@@ -248,20 +366,25 @@ impl Sink for KafkaSink {
 
     /// Asks for the topic: a broker answers, lets us in, and the topic has partitions.
     async fn check(&self) -> Result<(), SinkError> {
+        self.take_up_certificates().await?;
         let producer = self.producer().await?;
         self.look_up(&producer).await?;
         producer.context.forget_trouble();
+        if let Some(missing) = self.tokens.as_ref().and_then(Tokens::trouble) {
+            return Err(missing);
+        }
         self.blame.trouble().map_or(Ok(()), |trouble| Err(SinkError::retry(trouble)))
     }
 
     async fn write(&self, batch: &Batch) -> Result<WriteOutcome, SinkError> {
         let producer = self.producer().await?;
-        if self.is_topic_in_doubt.swap(false, Ordering::Relaxed)
-            && let Err(error) = self.look_up(&producer).await
-        {
-            tracing::debug!(sink = self.name, error = %error, "the topic is still in doubt");
+        if self.is_topic_in_doubt.load(Ordering::Relaxed) {
+            self.look_up(&producer).await?;
+            self.is_topic_in_doubt.store(false, Ordering::Relaxed);
         }
-        let together = self.company.read().await;
+        let busy =
+            |_| SinkError::retry("the brokers take too long with events that have to go alone");
+        let together = timeout(self.settings.timeout, self.company.read()).await.map_err(busy)?;
         let produced = self.produce(&producer, &batch.entries).await;
         drop(together);
         let mut settled: Vec<Option<SinkError>> = Vec::with_capacity(produced.len());
@@ -277,16 +400,16 @@ impl Sink for KafkaSink {
                     if !matches!(judge(&error), Verdict::Later) {
                         suspects.push(index);
                     }
-                    if is_about_the_topic(&error) {
-                        self.is_topic_in_doubt.store(true, Ordering::Relaxed);
-                    }
+                    self.note_topic(&error);
                     Some(self.later(&producer, &error))
                 }
             });
         }
         let mut refused = Vec::new();
-        if !suspects.is_empty() {
-            let _alone = self.company.write().await;
+        // Where it takes too long, they stay undecided and come again.
+        if !suspects.is_empty()
+            && let Ok(_alone) = timeout(self.settings.timeout, self.company.write()).await
+        {
             let started = Instant::now();
             for index in suspects {
                 // The others stay undecided, and come again.
@@ -299,7 +422,10 @@ impl Sink for KafkaSink {
                         None
                     }
                     Some(error) => match judge(&error) {
-                        Verdict::Later => Some(self.later(&producer, &error)),
+                        Verdict::Later => {
+                            self.note_topic(&error);
+                            Some(self.later(&producer, &error))
+                        }
                         Verdict::Refused(reason) => {
                             refused.push(index);
                             let code = error.rdkafka_error_code();

@@ -15,10 +15,18 @@ fn every_mistake_in_the_settings_is_named() {
         timeout: Duration::from_millis(1),
         tls: false,
         ca_file: Some("/ca.pem".into()),
+        certificate: Some(KafkaCertificate {
+            cert_file: "/cert.pem".into(),
+            key_file: "/key.pem".into(),
+            key_password: None,
+        }),
         ..settings()
     };
     let keys: Vec<_> = wrong.validate().iter().map(|problem| problem.key).collect();
-    assert_eq!(keys, ["brokers", "topic", "max_message_bytes", "timeout", "ca_file"]);
+    assert_eq!(
+        keys,
+        ["brokers", "topic", "max_message_bytes", "timeout", "ca_file", "certificate"]
+    );
     let none = KafkaSettings { brokers: Vec::new(), ..settings() };
     assert_eq!(none.validate()[0].to_string(), "brokers: names no broker");
 }

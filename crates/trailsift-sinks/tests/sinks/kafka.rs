@@ -20,8 +20,11 @@ use trailsift_core::{Disposition, Reason, Sink};
 use trailsift_sinks::{KafkaCompression, KafkaKey, KafkaSettings, KafkaSink};
 use trailsift_testkit::conformance::{self, Gap, SinkWorld};
 
-use crate::conformance::decorated;
 use crate::{acknowledged, batch};
+
+mod encrypted;
+mod faults;
+mod front;
 
 const TOPIC: &str = "trail";
 const ALL_BROKERS: i32 = -1;
@@ -37,10 +40,10 @@ struct Brokers {
 }
 
 impl Brokers {
-    fn new() -> Self {
+    fn new(count: i32) -> Self {
         let (commands, orders) = sync_channel::<Command>(1);
         std::thread::spawn(move || {
-            let mock = MockCluster::new(1).expect("a cluster");
+            let mock = MockCluster::new(count).expect("a cluster");
             for order in orders {
                 order(&mock);
             }
@@ -105,12 +108,16 @@ struct Stored {
 
 impl Cluster {
     fn new(partitions: i32) -> Self {
-        let brokers = Brokers::new();
+        Self::of(1, partitions)
+    }
+
+    fn of(brokers: i32, partitions: i32) -> Self {
+        let brokers = Brokers::new(brokers);
         brokers.tell(move |mock| mock.create_topic(TOPIC, partitions, 1)).expect("a topic");
         let settings = KafkaSettings {
             tls: false,
             timeout: Duration::from_secs(2),
-            ..KafkaSettings::new(vec![brokers.servers.clone()], TOPIC)
+            ..KafkaSettings::new(brokers.servers.split(',').map(str::to_owned).collect(), TOPIC)
         };
         Self { brokers, partitions, settings, sink: OnceLock::new() }
     }
@@ -163,10 +170,6 @@ impl Cluster {
 impl SinkWorld for Cluster {
     fn sink(&self) -> Arc<dyn Sink> {
         self.kafka()
-    }
-
-    fn decorated(&self, patience: Duration) -> Arc<dyn Sink> {
-        decorated(self.kafka(), patience)
     }
 
     async fn arrived(&self) -> Vec<String> {

@@ -33,7 +33,7 @@ pub use eventbridge::EventBridgeConfig;
 pub use file::FileConfig;
 pub use firehose::FirehoseConfig;
 pub use http::HttpConfig;
-pub use kafka::KafkaConfig;
+pub use kafka::{KafkaConfig, MskIam};
 pub use kinesis::KinesisConfig;
 pub use opensearch::{OpenSearchConfig, SearchAws};
 pub use otlp::OtlpConfig;

@@ -4,13 +4,16 @@ use std::fmt::{self, Write};
 use std::net::IpAddr;
 use std::path::Path;
 
+use time::OffsetDateTime;
 use trailsift_sinks::{
-    KafkaCompression, KafkaKey, KafkaLogin, KafkaMechanism, KafkaSettings, KafkaUser, SecretSource,
+    KafkaCertificate, KafkaCompression, KafkaKey, KafkaLogin, KafkaMechanism, KafkaSettings,
+    KafkaUser, SecretSource,
 };
 
 use super::secret::{Secret, printed};
-use crate::config::findings::Place;
+use crate::config::findings::{At, Findings, Place};
 use crate::config::kinds::{FilePath, Flag, ListOf, OneOf, Size, Span, TableOf, Text};
+use crate::config::names::{EXTERNAL_ID, REGION, ROLE_ARN};
 use crate::config::print::quoted;
 use crate::config::reader::{Kind, Node, Section};
 use crate::config::{ByteSize, duration_text};
@@ -22,6 +25,25 @@ pub struct KafkaConfig {
     pub settings: KafkaSettings,
     /// Whether connections beyond this machine may go unencrypted.
     pub allow_plaintext: bool,
+    /// Whose credentials of AWS log in, where the cluster is Amazon MSK with IAM.
+    pub msk: Option<MskIam>,
+}
+
+/// Credentials of AWS that log in to Amazon MSK.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MskIam {
+    /// The cluster's region.
+    pub region: String,
+    /// The role to take on first.
+    pub role_arn: Option<String>,
+    /// The external id that the role demands; only with a role.
+    pub external_id: Option<String>,
+}
+
+/// How a client logs in.
+enum Sasl {
+    Password(KafkaLogin),
+    Msk(MskIam),
 }
 
 const BROKER: Text = Text {
@@ -62,14 +84,17 @@ const COMPRESSION: OneOf<KafkaCompression> = OneOf {
     later: &[],
 };
 
-const MECHANISM: OneOf<KafkaMechanism> = OneOf {
+/// A mechanism with a password, or that of Amazon MSK, which its own libraries know by this name.
+const MECHANISM: OneOf<Option<KafkaMechanism>> = OneOf {
     words: &[
-        ("PLAIN", KafkaMechanism::Plain),
-        ("SCRAM-SHA-256", KafkaMechanism::ScramSha256),
-        ("SCRAM-SHA-512", KafkaMechanism::ScramSha512),
+        ("PLAIN", Some(KafkaMechanism::Plain)),
+        ("SCRAM-SHA-256", Some(KafkaMechanism::ScramSha256)),
+        ("SCRAM-SHA-512", Some(KafkaMechanism::ScramSha512)),
+        (MSK, None),
     ],
     later: &[],
 };
+const MSK: &str = "AWS_MSK_IAM";
 
 const USERNAME: Text = Text {
     what: "the name of a user",
@@ -142,6 +167,18 @@ pub(super) fn kafka(section: &mut Section<'_, '_>, kind: Place) -> KafkaConfig {
     {
         findings.error(file.place, format!("`ca_file` {problem}"), "");
     }
+    let certificate = certificate(section, is_encrypted);
+    let sasl = section.get("sasl", TableOf(sasl));
+    if let Some(sasl) = &sasl
+        && let Sasl::Msk(msk) = &sasl.value
+    {
+        judge_msk(findings, sasl.place, msk, is_encrypted, &brokers);
+    }
+    let (login, msk) = match sasl.map(|at| at.value) {
+        Some(Sasl::Password(login)) => (Some(login), None),
+        Some(Sasl::Msk(msk)) => (None, Some(msk)),
+        None => (None, None),
+    };
     let timeout = Span::seconds(1, 600);
     let sizes = ByteSize::new(1 << 10)..=ByteSize::mebibytes(64);
     let usual = ByteSize::new(default.max_message_bytes as u64);
@@ -155,20 +192,137 @@ pub(super) fn kafka(section: &mut Section<'_, '_>, kind: Place) -> KafkaConfig {
         timeout: section.get_or("timeout", timeout, default.timeout),
         tls: is_encrypted,
         ca_file: ca_file.map(|at| at.value),
-        login: section.get("sasl", TableOf(login)).map(|at| at.value),
+        certificate,
+        login,
     };
-    KafkaConfig { settings, allow_plaintext }
+    KafkaConfig { settings, allow_plaintext, msk }
 }
 
-fn login(section: &mut Section<'_, '_>) -> Option<KafkaLogin> {
+/// The client's own certificate. That it has ended is no error: it may be renewed while the service runs.
+fn certificate(section: &mut Section<'_, '_>, is_encrypted: bool) -> Option<KafkaCertificate> {
+    let findings = section.scope.findings;
+    let cert_file = section.get("cert_file", FilePath);
+    let key_file = section.get("key_file", FilePath);
+    let key_password = section.get("key_password", Secret);
+    let place = cert_file.as_ref().or(key_file.as_ref()).map(|at| at.place);
+    let place = place.or(key_password.as_ref().map(|at| at.place))?;
+    if !is_encrypted {
+        let problem = "a certificate (`cert_file`, `key_file`) has no meaning with tls = false";
+        findings.error(place, problem, "leave it out");
+        return None;
+    }
+    let (Some(cert_file), Some(key_file)) = (cert_file, key_file) else {
+        let problem = "`cert_file` and `key_file` belong together";
+        findings.error(place, problem, "give both, or neither and no `key_password`");
+        return None;
+    };
+    let certificate = KafkaCertificate {
+        cert_file: cert_file.value,
+        key_file: key_file.value,
+        key_password: key_password.map(|at| at.value),
+    };
+    match certificate.read() {
+        Ok(pair) => {
+            if let Some(ended) = certificate.ended(&pair, OffsetDateTime::now_utc()) {
+                findings.warning(
+                    place,
+                    ended,
+                    "a running service takes up a renewed one by itself",
+                );
+            }
+        }
+        Err(problem) => {
+            let cause = std::error::Error::source(&problem);
+            let cause = cause.map_or_else(String::new, |cause| format!(" ({cause})"));
+            findings.error(place, format!("{problem}{cause}"), "");
+        }
+    }
+    Some(certificate)
+}
+
+/// The region in the name of a broker of Amazon MSK: `b-1.name.id.c2.kafka.us-east-1.amazonaws.com`, and
+/// `boot-id.c2.kafka-serverless.us-east-1.amazonaws.com`.
+fn region_of(broker: &str) -> Option<&str> {
+    let (name, _) = host_of(broker)?.split_once(".amazonaws.com")?;
+    let (rest, region) = name.rsplit_once('.')?;
+    (rest.ends_with(".kafka") || rest.ends_with(".kafka-serverless")).then_some(region)
+}
+
+fn judge_msk(
+    findings: &Findings,
+    place: Place,
+    msk: &MskIam,
+    is_encrypted: bool,
+    brokers: &[At<String>],
+) {
+    if !is_encrypted {
+        let problem =
+            format!("`{MSK}` has no meaning with tls = false: the token would be anybody's");
+        findings.error(place, problem, "leave tls on");
+    }
+    for broker in brokers {
+        if let Some(region) = region_of(&broker.value).filter(|region| *region != msk.region) {
+            findings.error(
+                broker.place,
+                format!("the broker is in {region:?}, but `sasl` signs for {:?}", msk.region),
+                "make the two agree",
+            );
+        }
+    }
+}
+
+fn sasl(section: &mut Section<'_, '_>) -> Option<Sasl> {
+    let findings = section.scope.findings;
     let mechanism = section.need("mechanism", MECHANISM);
+    let is_msk = mechanism.as_ref().is_some_and(|mechanism| mechanism.value.is_none());
+    let region = section.get("region", REGION);
+    let role_arn = section.get("role_arn", ROLE_ARN);
+    let external_id = section.get("external_id", EXTERNAL_ID);
+    if is_msk {
+        let (username, password) = (section.get("username", User), section.get("password", Secret));
+        let username = username.map(|at| ("username", at.place));
+        for (key, place) in username.into_iter().chain(password.map(|at| ("password", at.place))) {
+            let problem = format!("`{key}` has no meaning with {MSK}");
+            findings.error(place, problem, "leave it out: credentials of AWS log in");
+        }
+        if let (Some(external_id), None) = (&external_id, &role_arn) {
+            findings.error(
+                external_id.place,
+                "`external_id` is given without `role_arn`",
+                "add the role that demands it, or leave it out",
+            );
+        }
+        let Some(region) = region else {
+            findings.error(
+                mechanism?.place,
+                format!("`{MSK}` needs `region`"),
+                "name the cluster's region, such as region = \"us-east-1\"",
+            );
+            return None;
+        };
+        return Some(Sasl::Msk(MskIam {
+            region: region.value,
+            role_arn: role_arn.map(|at| at.value),
+            external_id: external_id.map(|at| at.value),
+        }));
+    }
+    let others = [("region", region), ("role_arn", role_arn), ("external_id", external_id)];
+    for (key, value) in others {
+        if let Some(value) = value.filter(|_| mechanism.is_some()) {
+            findings.error(
+                value.place,
+                format!("`{key}` has no meaning without mechanism = \"{MSK}\""),
+                "leave it out",
+            );
+        }
+    }
     let username = section.need("username", User);
     let password = section.need("password", Secret);
-    Some(KafkaLogin {
-        mechanism: mechanism?.value,
+    Some(Sasl::Password(KafkaLogin {
+        mechanism: mechanism?.value?,
         username: username?.value,
         password: password?.value,
-    })
+    }))
 }
 
 /// A name as it is, or where it is to be found.
@@ -213,8 +367,25 @@ impl KafkaConfig {
         if let Some(path) = &settings.ca_file {
             writeln!(f, "ca_file = {}", quoted(&path.to_string_lossy()))?;
         }
+        if let Some(KafkaCertificate { cert_file, key_file, key_password }) = &settings.certificate
+        {
+            writeln!(f, "cert_file = {}", quoted(&cert_file.to_string_lossy()))?;
+            writeln!(f, "key_file = {}", quoted(&key_file.to_string_lossy()))?;
+            if let Some(passphrase) = key_password {
+                writeln!(f, "key_password = {}", printed(passphrase))?;
+            }
+        }
+        if let Some(MskIam { region, role_arn, external_id }) = &self.msk {
+            write!(f, "sasl = {{ mechanism = \"{MSK}\", region = {}", quoted(region))?;
+            for (key, value) in [("role_arn", role_arn), ("external_id", external_id)] {
+                if let Some(value) = value {
+                    write!(f, ", {key} = {}", quoted(value))?;
+                }
+            }
+            writeln!(f, " }}")?;
+        }
         if let Some(KafkaLogin { mechanism, username, password }) = &settings.login {
-            let mechanism = word(&MECHANISM, *mechanism);
+            let mechanism = word(&MECHANISM, Some(*mechanism));
             let username = match username {
                 KafkaUser::Plain(name) => quoted(name),
                 KafkaUser::Secret(source) => printed(source),

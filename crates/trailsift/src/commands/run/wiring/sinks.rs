@@ -14,11 +14,15 @@ use trailsift_core::Sink;
 use trailsift_delivery::{BatchSettings, Decoration, RetrySettings, SinkMetrics, decorate};
 use trailsift_pipeline::Budget;
 use trailsift_route::Format;
+#[cfg(feature = "kafka")]
+use trailsift_sinks::KafkaSink;
 use trailsift_sinks::{
     FileSettings, FileSink, HeaderText, HttpSettings, HttpSink, OpenSearchSink, OtlpSettings,
     OtlpSink, SecretSource, SplunkSink, StdoutSink,
 };
 
+#[cfg(feature = "kafka")]
+mod msk;
 mod signing;
 
 use super::bytes;
@@ -127,7 +131,11 @@ async fn bare_sink(
             // The client gives up before those who repeat its writes do.
             settings.timeout = settings.timeout.min(sink.retry.deadline);
             let timeout = settings.longest_write() + MARGIN;
-            (Arc::new(trailsift_sinks::KafkaSink::new(name, settings)?), Some(timeout))
+            let sink = match &kafka.msk {
+                Some(msk) => msk::sink(name, settings, msk, connector).await?,
+                None => KafkaSink::new(name, settings)?,
+            };
+            (Arc::new(sink), Some(timeout))
         }
         #[cfg(not(feature = "kafka"))]
         SinkKind::Kafka(_) => anyhow::bail!("sink {name}: this build of trailsift has no Kafka"),
