@@ -3,6 +3,7 @@
 mod connection;
 mod fault;
 mod folder;
+mod group;
 mod name;
 mod read;
 mod reader;

@@ -10,6 +10,7 @@ use trailsift_core::{LedgerError, ObjectId, Settlement};
 
 use crate::fault::{Fault, OpenError, Remedy};
 use crate::folder::{FileId, Folder, Opened};
+use crate::group::Groups;
 use crate::rows;
 
 pub(crate) type Answer<T> = oneshot::Sender<Result<T, LedgerError>>;
@@ -35,8 +36,6 @@ pub(crate) enum Request {
     Reopen,
 }
 
-/// How many requests are committed together at most.
-const GROUP: usize = 256;
 /// How many rows of each table one transaction prunes at most.
 const SLICE: u32 = 500;
 /// How long nothing is pruned after everything that is old enough was.
@@ -93,14 +92,11 @@ impl Writer {
 
     /// Serves until no sender is left, then copies the log into the database.
     pub(crate) fn run(mut self, requests: &Receiver<Request>) {
+        let mut groups = Groups::default();
         loop {
             let idle = self.next_prune.saturating_duration_since(Instant::now());
             match requests.recv_timeout(idle) {
-                Ok(first) => {
-                    let mut group = vec![first];
-                    group.extend(requests.try_iter().take(GROUP - 1));
-                    self.serve(group);
-                }
+                Ok(first) => self.serve(groups.gather(first, requests)),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
