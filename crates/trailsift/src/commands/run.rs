@@ -84,7 +84,7 @@ async fn serve(config: &Config, until_empty: bool) -> anyhow::Result<Exit> {
     let settings = wiring::settings(&config.service, until_empty);
     let accounts = config.accounts.len();
     let budget = Budget::plan(settings.memory, settings.workers, accounts, settings.max_record);
-    let lingering = wiring::lingering(config, &budget);
+    let lingering = wiring::Lingering::plan(config, &budget);
     let connector = wiring::connector(config).await;
     let sinks = wiring::sinks(config, lingering, &connector, &sink_metrics).await?;
     let quarantine = wiring::quarantine(

@@ -65,6 +65,13 @@ pub(super) fn stdout() -> SinkConfig {
 
 const BATCH: BatchConfig =
     BatchConfig { events: 500, bytes: ByteSize::mebibytes(1), linger: Duration::from_millis(200) };
+/// A sink that writes objects: each costs a request, and whoever reads them opens every one.
+const BATCH_OF_OBJECTS: BatchConfig = BatchConfig {
+    events: MOST_EVENTS as usize,
+    bytes: ByteSize::mebibytes(16),
+    linger: Duration::from_secs(LONGEST_LINGER),
+};
+const MOST_EVENTS: u32 = 100_000;
 /// The most seconds that an event may wait for company. Its message waits for a minute and then comes
 /// again: half of that is left for the write, or healthy sinks would get duplicates.
 const LONGEST_LINGER: u64 = 30;
@@ -169,7 +176,15 @@ fn known(section: &mut Section<'_, '_>, path: &mut Option<Place>) -> Option<Sink
     let kind = section.need("type", TYPE);
     let format = section.get_or("format", FORMAT, Format::Raw);
     let required = section.get_or("required", Flag, true);
-    let batch = section.get_or("batch", TableOf(batch), BATCH);
+    let usual = match &kind {
+        Some(kind) if matches!(kind.value, Type::S3) => BATCH_OF_OBJECTS,
+        _ => BATCH,
+    };
+    let batch = section.get_or(
+        "batch",
+        TableOf(|section: &mut Section<'_, '_>| batch(section, usual)),
+        usual,
+    );
     let retry = section.get_or("retry", TableOf(retry), RETRY);
     let kind = kind?;
     let kind = match kind.value {
@@ -191,15 +206,17 @@ fn known(section: &mut Section<'_, '_>, path: &mut Option<Place>) -> Option<Sink
     Some(SinkConfig { kind, format, required, batch, retry })
 }
 
-fn batch(section: &mut Section<'_, '_>) -> Option<BatchConfig> {
+/// What is not said is as usual for this type of sink.
+fn batch(section: &mut Section<'_, '_>, usual: BatchConfig) -> Option<BatchConfig> {
+    let events = section.get("events", Integer(1..=MOST_EVENTS));
     Some(BatchConfig {
-        events: section.get_or("events", Integer(1..=100_000), 500) as usize,
+        events: events.map_or(usual.events, |events| events.value as usize),
         bytes: section.get_or(
             "bytes",
             Size(ByteSize::new(1 << 10)..=ByteSize::mebibytes(64)),
-            BATCH.bytes,
+            usual.bytes,
         ),
-        linger: section.get_or("linger", Span::seconds(0, LONGEST_LINGER), BATCH.linger),
+        linger: section.get_or("linger", Span::seconds(0, LONGEST_LINGER), usual.linger),
     })
 }
 

@@ -58,7 +58,7 @@ async fn build(
     connector: &Connector,
 ) -> anyhow::Result<BTreeMap<String, std::sync::Arc<dyn Sink>>> {
     let metrics = SinkMetrics::register(&Registry::new())?;
-    wiring::sinks(config, 1, connector, &metrics).await
+    wiring::sinks(config, wiring::Lingering::ALONE, connector, &metrics).await
 }
 
 /// A running service holds the file: it is not asked to let go.

@@ -22,10 +22,12 @@ use crate::config::{self, AllowedAccounts, ByteSize, Config, SinkConfig};
 const QUARANTINE_FILE: &str = "quarantine.jsonl";
 /// How long the quarantine's own disk may trouble it before a message goes back to the queue.
 const QUARANTINE_DEADLINE: Duration = Duration::from_secs(10);
+/// How long a line for the folder waits for others.
+const QUARANTINE_LINGER: Duration = Duration::from_millis(5);
 
 mod sinks;
 
-pub(super) use sinks::lingering;
+pub(in crate::commands) use sinks::Lingering;
 pub(in crate::commands) use sinks::{file_settings, sinks};
 
 pub(super) fn settings(service: &config::Service, until_empty: bool) -> Settings {
@@ -68,7 +70,7 @@ pub(super) fn outlets(config: &Config, sinks: &BTreeMap<String, Arc<dyn Sink>>) 
 pub(super) async fn quarantine(
     config: &Config,
     sinks: &BTreeMap<String, Arc<dyn Sink>>,
-    lingering: usize,
+    lingering: Lingering,
     clock: Arc<dyn Clock>,
     metrics: PipelineMetrics,
     sink_metrics: &SinkMetrics,
@@ -82,8 +84,8 @@ pub(super) async fn quarantine(
             let file = FileSettings::new(folder.join(QUARANTINE_FILE));
             let decoration = Decoration {
                 batch: BatchSettings {
-                    linger: Duration::from_millis(5),
-                    callers: lingering,
+                    linger: QUARANTINE_LINGER,
+                    callers: lingering.of(QUARANTINE_LINGER),
                     ..BatchSettings::default()
                 },
                 retry: RetrySettings { deadline: QUARANTINE_DEADLINE, ..RetrySettings::default() },

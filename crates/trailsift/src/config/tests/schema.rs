@@ -87,6 +87,10 @@ fn tables() -> Vec<(&'static str, String)> {
             sink("cloudwatch_logs", &format!("log_group = \"g\"\n{AWS}KEYS\n")),
         ),
         ("/definitions/batch", sink("stdout", "batch = { KEYS }\n")),
+        (
+            "/definitions/object_batch",
+            sink("s3", &format!("bucket = \"logs\"\n{AWS}batch = {{ KEYS }}\n")),
+        ),
         ("/definitions/retry", sink("stdout", "retry = { KEYS }\n")),
     ]
 }
@@ -171,10 +175,19 @@ fn the_schema_names_the_defaults() {
         ("/definitions/eventbridge_sink", "/sink/bus"),
         ("/definitions/cloudwatch_logs_sink", "/sink/logs"),
         ("/definitions/batch", "/sink/o/batch"),
+        ("/definitions/object_batch", "/sink/s3/batch"),
         ("/definitions/retry", "/sink/o/retry"),
     ] {
         for name in properties(pointer).keys() {
             let described = at(&format!("{pointer}/properties/{name}"));
+            if name == "batch" {
+                // Which of the tables it is depends on the type of the sink.
+                for (key, described) in described["properties"].as_object().expect("keys") {
+                    let effective = &printed.pointer(place).expect("a sink")["batch"][key];
+                    let default = &described["default"];
+                    assert!(same(default, effective), "{place}: {default} is not {effective}");
+                }
+            }
             let Some(default) = described.get("default") else { continue };
             let effective = printed.pointer(&format!("{place}/{name}"));
             let effective = effective.unwrap_or_else(|| panic!("{place}/{name} is not printed"));

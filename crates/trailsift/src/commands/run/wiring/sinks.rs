@@ -34,18 +34,45 @@ use crate::config::{
 /// How much longer than a sink's own patience the outermost limit of a write is.
 const MARGIN: Duration = Duration::from_secs(5);
 
-/// How many messages may wait for each sink, the quarantine's among them, to fill its batch.
-pub(crate) fn lingering(config: &Config, budget: &Budget) -> usize {
-    let waited_for = config.sinks.values().filter(|sink| sink.required).count();
-    let quarantines = usize::from(matches!(config.quarantine, config::Quarantine::Folder(_)));
-    budget.lingering_per_sink(waited_for + quarantines)
+/// From here on a batch's linger keeps the workers that wait for it from much other work.
+const LONG_LINGER: Duration = Duration::from_secs(1);
+
+/// How many messages may wait for a sink to fill its batch.
+///
+/// Half of an account's workers may wait for all sinks together that linger for long, and as many for
+/// those that do not: of these nobody waits for as much as a second.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lingering {
+    long: usize,
+    brief: usize,
+}
+
+impl Lingering {
+    /// Nobody waits for anybody.
+    pub(in crate::commands) const ALONE: Self = Self { long: 1, brief: 1 };
+
+    pub(crate) fn plan(config: &Config, budget: &Budget) -> Self {
+        let required = config.sinks.values().filter(|sink| sink.required);
+        let (long, brief): (Vec<_>, Vec<_>) =
+            required.partition(|sink| sink.batch.linger >= LONG_LINGER);
+        let quarantines = usize::from(matches!(config.quarantine, config::Quarantine::Folder(_)));
+        Self {
+            long: budget.lingering_per_sink(long.len()),
+            brief: budget.lingering_per_sink(brief.len() + quarantines),
+        }
+    }
+
+    /// For a sink whose batches linger so long.
+    pub(super) fn of(self, linger: Duration) -> usize {
+        if linger < LONG_LINGER { self.brief } else { self.long }
+    }
 }
 
 /// Every sink of the configuration with its decorators, by name. A batch goes as soon as so many
-/// messages as are `lingering` wait for it.
+/// messages wait for it as `lingering` says.
 pub(crate) async fn sinks(
     config: &Config,
-    lingering: usize,
+    lingering: Lingering,
     connector: &Connector,
     metrics: &SinkMetrics,
 ) -> anyhow::Result<BTreeMap<String, Arc<dyn Sink>>> {
@@ -58,7 +85,7 @@ pub(crate) async fn sinks(
                 bytes: bytes(sink.batch.bytes),
                 linger: sink.batch.linger,
                 // No message waits for a best-effort sink.
-                callers: if sink.required { lingering } else { usize::MAX },
+                callers: if sink.required { lingering.of(sink.batch.linger) } else { usize::MAX },
                 in_flight: in_flight(sink),
             },
             retry: RetrySettings { deadline: sink.retry.deadline, ..RetrySettings::default() },
