@@ -39,11 +39,15 @@ impl Limit {
 
     /// The answer, if it comes in time. A question is only read from, so that giving one up in its
     /// middle leaves nothing behind.
-    pub(super) async fn of<T, E: NoAnswer>(
+    pub(super) fn of<T, E: NoAnswer>(
         self,
         asked: impl Future<Output = Result<T, E>>,
-    ) -> Result<T, E> {
-        let Some(deadline) = self.0 else { return asked.await };
-        timeout_at(deadline, asked).await.unwrap_or_else(|_| Err(E::no_answer()))
+    ) -> impl Future<Output = Result<T, E>> {
+        // The SDK's futures have kilobytes, and many of them wait side by side.
+        let asked = Box::pin(asked);
+        async move {
+            let Some(deadline) = self.0 else { return asked.await };
+            timeout_at(deadline, asked).await.unwrap_or_else(|_| Err(E::no_answer()))
+        }
     }
 }

@@ -35,7 +35,7 @@ pub(super) async fn section(
     let buckets = account.buckets.iter().map(|bucket| {
         let asked = asked.clone();
         async move {
-            let lines = bucket_lines(config, account, bucket, examiner, asked).await;
+            let lines = Box::pin(bucket_lines(config, account, bucket, examiner, asked)).await;
             lines.into_iter().map(|line| named(line, account, bucket)).collect()
         }
     });

@@ -73,6 +73,7 @@ fn waiting_for(names: &[String]) -> String {
     const SHOWN: usize = 3;
     let shown = names.iter().take(SHOWN).map(|name| escaped(name)).collect::<Vec<_>>().join(", ");
     match names.len().saturating_sub(SHOWN) {
+        0 if names.is_empty() => String::new(),
         0 => format!("waiting for {shown}"),
         more => format!("waiting for {shown} and {more} more"),
     }

@@ -7,13 +7,16 @@ use crate::commands::doctor::line::Line;
 
 const SENDER: &str = "sender";
 
-/// What a policy must say to let this sender do this.
-fn statement(request: &Request<'_>, account: &str) -> String {
+/// What a policy must say to let this sender do this, on behalf of `account` where the source's ARN does
+/// not have it in it.
+fn statement(request: &Request<'_>, account: Option<&str>) -> String {
+    let account = account.map_or_else(String::new, |account| {
+        format!(",\"StringEquals\":{{\"aws:SourceAccount\":\"{account}\"}}")
+    });
     let action = if request.action == PUBLISH { "sns:Publish" } else { "sqs:SendMessage" };
     format!(
         "{{\"Effect\":\"Allow\",\"Principal\":{{\"Service\":\"{}\"}},\"Action\":\"{action}\",\
-         \"Resource\":\"{}\",\"Condition\":{{\"ArnEquals\":{{\"aws:SourceArn\":\"{}\"}},\"StringEquals\":\
-         {{\"aws:SourceAccount\":\"{account}\"}}}}}}",
+         \"Resource\":\"{}\",\"Condition\":{{\"ArnEquals\":{{\"aws:SourceArn\":\"{}\"}}{account}}}}}",
         request.sender.principal(),
         request.resource,
         request.source_arn.unwrap_or("(its ARN)"),
@@ -42,7 +45,7 @@ pub(super) fn sender(
         source_arn: Some(&source),
         source_account: owner,
     };
-    let statement = statement(&request, owner.unwrap_or("(the bucket's account)"));
+    let statement = statement(&request, Some(owner.unwrap_or("(the bucket's account)")));
     let sending = policy::sending(queue.policy, &request);
     Some(match sending {
         Sending::Allowed { account: true, source: true } => Line::ok(
@@ -79,7 +82,7 @@ pub(super) fn sender_between(queue: OurQueue<'_>, sender: Sender, arn: &str) -> 
         source_account: account,
     };
     let what = if sender == Sender::Sns { "topic" } else { "rule" };
-    let statement = statement(&request, account.unwrap_or("(its account)"));
+    let statement = statement(&request, None);
     let sending = policy::sending(queue.policy, &request);
     match sending {
         Sending::Allowed { source: true, .. } => {
@@ -145,7 +148,7 @@ pub(super) fn topic_refuses(arn: &str, facts: &TopicFacts, about: &About<'_>) ->
             format!("the policy of the topic {arn} does not let S3 publish for this bucket"),
             format!(
                 "add to it: {}",
-                statement(&request, about.owner.unwrap_or("(the bucket's account)"))
+                statement(&request, Some(about.owner.unwrap_or("(the bucket's account)")))
             ),
         )
     })
