@@ -1,6 +1,6 @@
 //! One write as many calls: services take few events at once, a batch has hundreds.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::time::Duration;
 
 use aws_config::SdkConfig;
@@ -10,7 +10,8 @@ use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use tokio::time::Instant;
 use trailsift_aws::Session;
-use trailsift_core::{Entry, Failure, Reason, SinkError, WriteOutcome};
+use trailsift_core::{Disposition, Entry, Failure, Reason, SinkError, WriteOutcome};
+use trailsift_delivery::Blame;
 
 use crate::answer::{Verdict, same, unmentioned};
 
@@ -23,6 +24,9 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 pub(crate) const BEGIN_WITHIN: Duration = Duration::from_secs(15);
 /// The longest that one write takes.
 pub const LONGEST_WRITE: Duration = CALL_TIMEOUT.saturating_add(BEGIN_WITHIN);
+/// Calls of one write that may be refused one after the other, with no event accepted between them: a
+/// service that refuses whatever it is sent is not asked about each event with every attempt.
+const MOST_REFUSED: usize = 64;
 /// Calls of one write that are on their way at the same time.
 pub(crate) const AT_ONCE: usize = 8;
 
@@ -68,6 +72,8 @@ pub(crate) enum Answer {
     /// The service speaks of these entries, by their places in the batch. Others of the call are not
     /// acknowledged.
     Of(Vec<(usize, Result<(), SinkError>)>),
+    /// The same, and what it refuses is refused for what the event itself shows, such as its time.
+    ForCertain(Vec<(usize, Result<(), SinkError>)>),
     /// The call as a whole failed.
     Failed(Verdict),
 }
@@ -76,6 +82,8 @@ pub(crate) enum Answer {
 #[derive(Debug)]
 pub(crate) struct Settled {
     entries: Vec<Option<SinkError>>,
+    /// Those that are poison by the service's word alone.
+    refused: BTreeSet<usize>,
     started: Instant,
     longest_call: Duration,
 }
@@ -83,7 +91,8 @@ pub(crate) struct Settled {
 impl Settled {
     pub(crate) fn undecided(entries: usize) -> Self {
         let entries = (0..entries).map(|_| Some(unmentioned())).collect();
-        Self { entries, started: Instant::now(), longest_call: CALL_TIMEOUT }
+        let refused = BTreeSet::new();
+        Self { entries, refused, started: Instant::now(), longest_call: CALL_TIMEOUT }
     }
 
     /// The same for calls that are several requests each and end by themselves within another time.
@@ -137,9 +146,11 @@ impl Settled {
         C: Future<Output = Answer>,
     {
         let mut running = FuturesUnordered::new();
+        let mut refused_in_a_row = 0;
         loop {
             while running.len() < at_once
                 && self.started.elapsed() < BEGIN_WITHIN
+                && refused_in_a_row < MOST_REFUSED
                 && let Some(part) = parts.pop_front()
             {
                 let answer = tokio::time::timeout(self.longest_call, call(part.clone()));
@@ -149,24 +160,53 @@ impl Settled {
             let unanswered = |_| Answer::Failed(Verdict::Later(unanswered(self.longest_call)));
             match answer.unwrap_or_else(unanswered) {
                 Answer::Of(results) => {
-                    // Nothing is believed about entries that were not in the call.
-                    let sent: HashSet<usize> = part.into_iter().collect();
-                    for (place, result) in results {
-                        if sent.contains(&place) {
-                            self.settle(place, result);
-                        }
+                    if self.believe(part, results, false) {
+                        refused_in_a_row = 0;
                     }
+                }
+                Answer::ForCertain(results) => {
+                    self.believe(part, results, true);
+                    refused_in_a_row = 0;
                 }
                 Answer::Failed(Verdict::Later(error)) => self.fail(&part, &error),
                 Answer::Failed(Verdict::Refused(reason, text)) => {
+                    refused_in_a_row += 1;
                     self.narrow_down(part, reason, text, &mut parts);
                 }
             }
         }
-        let late = SinkError::retry("no time was left to begin the call");
+        let late = SinkError::retry(match refused_in_a_row < MOST_REFUSED {
+            true => "no time was left to begin the call",
+            false => "the service refuses one call after the other: the rest was not sent",
+        });
         for part in parts {
             self.fail(&part, &late);
         }
+    }
+
+    /// Notes what an answer says of the entries of its call; whether it accepts any.
+    fn believe(
+        &mut self,
+        part: Vec<usize>,
+        results: Vec<(usize, Result<(), SinkError>)>,
+        for_certain: bool,
+    ) -> bool {
+        // Nothing is believed about entries that were not in the call.
+        let sent: HashSet<usize> = part.into_iter().collect();
+        let mut accepted = false;
+        for (place, result) in results {
+            if !sent.contains(&place) {
+                continue;
+            }
+            accepted |= result.is_ok();
+            let is_poison = matches!(&result, Err(error) if is_poison(error));
+            match is_poison && !for_certain {
+                true => self.refused.insert(place),
+                false => self.refused.remove(&place),
+            };
+            self.settle(place, result);
+        }
+        accepted
     }
 
     fn narrow_down(
@@ -181,8 +221,22 @@ impl Settled {
             parts.push_front(rest);
             parts.push_front(part);
         } else if let [place] = *part {
+            self.refused.insert(place);
             self.settle(place, Err(SinkError::poison(reason, text)));
         }
+    }
+
+    /// Takes back what the service refused where it is the service that is to blame: those events are
+    /// to be sent again. What was found out without it, such as a size, stays the event's own fault.
+    pub(crate) fn blaming(mut self, blame: &Blame) -> Self {
+        let accepted = self.entries.iter().any(Option::is_none);
+        let to_blame = blame.divide(accepted, self.refused.len());
+        if !accepted && let Some(trouble) = blame.trouble() {
+            for place in std::mem::take(&mut self.refused).into_iter().skip(to_blame) {
+                self.settle(place, Err(SinkError::retry(trouble.clone())));
+            }
+        }
+        self
     }
 
     /// The outcome, once nothing more comes.
@@ -192,6 +246,10 @@ impl Settled {
         };
         WriteOutcome { failures: self.entries.into_iter().enumerate().filter_map(failed).collect() }
     }
+}
+
+fn is_poison(error: &SinkError) -> bool {
+    matches!(error.disposition, Disposition::Poison { .. })
 }
 
 fn unanswered(within: Duration) -> SinkError {

@@ -10,10 +10,11 @@ use aws_sdk_cloudwatchlogs::types::{InputLogEvent, RejectedLogEventsInfo};
 use time::OffsetDateTime;
 use trailsift_aws::{AnswerLimit, Fault, Session};
 use trailsift_core::{Batch, Entry, Limits, Reason, Sink, SinkError, WriteOutcome};
+use trailsift_delivery::{Blame, facts};
+use trailsift_event::Event;
 
 use crate::answer::{Verdict, judge, later};
 use crate::calls::{AT_ONCE, Answer, Settled, once, pack};
-use crate::facts;
 use crate::message::{fits, text};
 
 /// What one call takes, of all of its events with what each of them counts for besides its text
@@ -49,6 +50,7 @@ pub struct CloudWatchLogsSink {
     session: Session,
     client: Client,
     settings: CloudWatchLogsSettings,
+    blame: Blame,
 }
 
 impl CloudWatchLogsSink {
@@ -63,7 +65,8 @@ impl CloudWatchLogsSink {
                 .interceptor(AnswerLimit::USUAL)
                 .build(),
         );
-        Self { name: name.into(), session: session.clone(), client, settings }
+        let blame = Blame::new("log_group, log_stream and what stands before the service");
+        Self { name: name.into(), session: session.clone(), client, settings, blame }
     }
 
     async fn put(&self, part: Vec<usize>, messages: &[Option<Message<'_>>]) -> Answer {
@@ -98,7 +101,8 @@ impl CloudWatchLogsSink {
                 let sent: Vec<_> =
                     ready.iter().map(|(place, message)| (*place, message.timestamp)).collect();
                 let now = milliseconds(SystemTime::now().into());
-                Answer::Of(results(&sent, rejected.as_ref(), now))
+                // An event's time is its own, however many of them are too old: a backlog, say.
+                Answer::ForCertain(results(&sent, rejected.as_ref(), now))
             }
             Err(fault) => Answer::Failed(judge(DOING, &fault)),
         }
@@ -196,7 +200,7 @@ struct Message<'e> {
 fn message(entry: &Entry) -> Result<Message<'_>, SinkError> {
     let text = text(entry)?;
     fits(text.len(), MOST_BYTES - OVERHEAD)?;
-    let time = facts::event_time(entry).unwrap_or_else(|| SystemTime::now().into());
+    let time = facts::time(&Event::new(&entry.record)).unwrap_or_else(|| SystemTime::now().into());
     Ok(Message { text, timestamp: milliseconds(time) })
 }
 
@@ -244,8 +248,8 @@ impl Sink for CloudWatchLogsSink {
         let request = request.log_stream_name_prefix(&self.settings.log_stream).limit(1);
         let answer = request.send().await;
         answer
-            .map(drop)
-            .map_err(|error| later("cannot ask for the log stream", &self.session.fault(&error)))
+            .map_err(|error| later("cannot ask for the log stream", &self.session.fault(&error)))?;
+        self.blame.check()
     }
 
     async fn write(&self, batch: &Batch) -> Result<WriteOutcome, SinkError> {
@@ -253,7 +257,7 @@ impl Sink for CloudWatchLogsSink {
         let messages = settled.prepare(&batch.entries, message);
         let parts = calls(&messages);
         settled.deliver(parts, AT_ONCE, |part| self.put(part, &messages)).await;
-        Ok(settled.outcome())
+        Ok(settled.blaming(&self.blame).outcome())
     }
 }
 

@@ -10,10 +10,11 @@ use aws_smithy_types::DateTime;
 use tokio::time::Instant;
 use trailsift_aws::{AnswerLimit, Session};
 use trailsift_core::{Batch, Entry, Limits, Reason, Sink, SinkError, WriteOutcome};
+use trailsift_delivery::{Blame, facts};
+use trailsift_event::Event;
 
 use crate::answer::{Verdict, entry_failed, judge, later};
 use crate::calls::{AT_ONCE, Answer, Settled, once, pack};
-use crate::facts;
 use crate::message::{fits, text};
 
 /// One call takes ten entries (EventBridge API Reference, `PutEvents`).
@@ -55,6 +56,7 @@ pub struct EventBridgeSink {
     client: Client,
     settings: EventBridgeSettings,
     seen: Mutex<Option<Instant>>,
+    blame: Blame,
 }
 
 impl EventBridgeSink {
@@ -66,7 +68,8 @@ impl EventBridgeSink {
                 .build(),
         );
         let seen = Mutex::default();
-        Self { name: name.into(), session: session.clone(), client, settings, seen }
+        let blame = Blame::new("what the region takes against max_call, source and detail_type");
+        Self { name: name.into(), session: session.clone(), client, settings, seen, blame }
     }
 
     /// Asks for the bus unless it was seen a moment ago.
@@ -77,7 +80,18 @@ impl EventBridgeSink {
         if is_default || seen.is_some_and(|seen| seen.elapsed() < BELIEVED) {
             return Ok(());
         }
-        self.check().await
+        self.ask_for_bus().await
+    }
+
+    async fn ask_for_bus(&self) -> Result<(), SinkError> {
+        // From before it was asked, so that it errs on the safe side.
+        let asked = Instant::now();
+        let answer = self.client.describe_event_bus().name(&self.settings.event_bus).send().await;
+        if let Err(error) = answer {
+            return Err(later("cannot ask for the event bus", &self.session.fault(&error)));
+        }
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(asked);
+        Ok(())
     }
 
     /// What every entry counts for besides its detail.
@@ -96,7 +110,8 @@ impl EventBridgeSink {
             let message = "the event is no JSON object, and a detail must be one";
             return Err(SinkError::poison(Reason::SinkRejected, message));
         }
-        let seconds = facts::event_time(entry).map(time::OffsetDateTime::unix_timestamp);
+        let seconds =
+            facts::time(&Event::new(&entry.record)).map(time::OffsetDateTime::unix_timestamp);
         // A time before 1970 is nobody's: not worth having a call refused for it, neighbours and all.
         let seconds = seconds.filter(|seconds| *seconds >= 0);
         Ok(Detail { text, time: seconds.map(DateTime::from_secs) })
@@ -154,14 +169,8 @@ impl Sink for EventBridgeSink {
 
     /// Asks for the bus.
     async fn check(&self) -> Result<(), SinkError> {
-        // From before it was asked, so that it errs on the safe side.
-        let asked = Instant::now();
-        let answer = self.client.describe_event_bus().name(&self.settings.event_bus).send().await;
-        if let Err(error) = answer {
-            return Err(later("cannot ask for the event bus", &self.session.fault(&error)));
-        }
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(asked);
-        Ok(())
+        self.ask_for_bus().await?;
+        self.blame.check()
     }
 
     async fn write(&self, batch: &Batch) -> Result<WriteOutcome, SinkError> {
@@ -176,6 +185,6 @@ impl Sink for EventBridgeSink {
             .filter_map(|(place, it)| Some((place, it.as_ref()?.text.len() + self.overhead())));
         let parts = pack(sizes, MOST, self.settings.call_bytes.saturating_sub(1));
         settled.deliver(parts, AT_ONCE, |part| self.put(part, &details)).await;
-        Ok(settled.outcome())
+        Ok(settled.blaming(&self.blame).outcome())
     }
 }

@@ -6,6 +6,7 @@ use aws_sdk_firehose::primitives::Blob;
 use aws_sdk_firehose::types::{DeliveryStreamStatus, PutRecordBatchResponseEntry, Record};
 use trailsift_aws::{AnswerLimit, Session};
 use trailsift_core::{Batch, Limits, Sink, SinkError, WriteOutcome};
+use trailsift_delivery::Blame;
 
 use crate::answer::{Verdict, entry_failed, judge, later, unmentioned};
 use crate::calls::{AT_ONCE, Answer, Settled, once, pack};
@@ -30,6 +31,7 @@ pub struct FirehoseSink {
     stream: String,
     session: Session,
     client: Client,
+    blame: Blame,
 }
 
 impl fmt::Debug for FirehoseSink {
@@ -49,7 +51,9 @@ impl FirehoseSink {
                 .interceptor(AnswerLimit::USUAL)
                 .build(),
         );
-        Self { name: name.into(), stream: stream.into(), session: session.clone(), client }
+        let blame = Blame::new("the stream's source and what stands before it");
+        let session = session.clone();
+        Self { name: name.into(), stream: stream.into(), session, client, blame }
     }
 
     async fn put(&self, batch: &Batch, part: &[usize]) -> Answer {
@@ -111,7 +115,7 @@ impl Sink for FirehoseSink {
             .await
             .map_err(|error| later("cannot describe the stream", &self.session.fault(&error)))?;
         match answer.delivery_stream_description().map(|it| it.delivery_stream_status()) {
-            Some(DeliveryStreamStatus::Active) => Ok(()),
+            Some(DeliveryStreamStatus::Active) => self.blame.check(),
             Some(status) => Err(SinkError::retry(format!(
                 "the stream is {}: it takes records once it is ACTIVE",
                 status.as_str().escape_debug()
@@ -125,6 +129,6 @@ impl Sink for FirehoseSink {
         let sizes = batch.entries.iter().map(|entry| entry.data.len() + 1).enumerate();
         let parts = pack(sizes, MOST_RECORDS, MOST_BYTES);
         settled.deliver(parts, AT_ONCE, async |part| self.put(batch, &part).await).await;
-        Ok(settled.outcome())
+        Ok(settled.blaming(&self.blame).outcome())
     }
 }

@@ -6,10 +6,11 @@ use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::{PutRecordsRequestEntry, PutRecordsResultEntry};
 use trailsift_aws::{AnswerLimit, Session};
 use trailsift_core::{Batch, Entry, Limits, Sink, SinkError, WriteOutcome};
+use trailsift_delivery::{Blame, facts};
+use trailsift_event::Event;
 
 use crate::answer::{entry_failed, judge, later, unmentioned};
 use crate::calls::{AT_ONCE, Answer, Settled, once, pack};
-use crate::facts::{account, event_id};
 
 #[cfg(test)]
 mod tests;
@@ -61,6 +62,7 @@ pub struct KinesisSink {
     settings: KinesisSettings,
     session: Session,
     client: Client,
+    blame: Blame,
 }
 
 impl fmt::Debug for KinesisSink {
@@ -80,7 +82,8 @@ impl KinesisSink {
                 .interceptor(AnswerLimit::USUAL)
                 .build(),
         );
-        Self { name: name.into(), settings, session: session.clone(), client }
+        let blame = Blame::new("the stream's limit for a record against max_record");
+        Self { name: name.into(), settings, session: session.clone(), client, blame }
     }
 
     /// The stream as the service wants it named: name, ARN.
@@ -93,10 +96,12 @@ impl KinesisSink {
     }
 
     fn key(&self, entry: &Entry) -> String {
-        match self.settings.partition_key {
-            PartitionKey::EventId => event_id(entry),
-            PartitionKey::Account => account(entry),
-        }
+        let event = Event::new(&entry.record);
+        let key = match self.settings.partition_key {
+            PartitionKey::EventId => facts::id(entry, &event),
+            PartitionKey::Account => facts::owner(entry, &event),
+        };
+        key.into_owned()
     }
 
     async fn put(&self, batch: &Batch, part: &[usize]) -> Answer {
@@ -166,7 +171,7 @@ impl Sink for KinesisSink {
             .map_err(|error| later("cannot describe the stream", &self.session.fault(&error)))?;
         use aws_sdk_kinesis::types::StreamStatus::{Active, Updating};
         match answer.stream_description_summary().map(|it| it.stream_status()) {
-            Some(Active | Updating) => Ok(()),
+            Some(Active | Updating) => self.blame.check(),
             Some(status) => Err(SinkError::retry(format!(
                 "the stream is {}: it takes records once it is ACTIVE",
                 status.as_str().escape_debug()
@@ -180,6 +185,6 @@ impl Sink for KinesisSink {
         let sizes = batch.entries.iter().map(|entry| entry.data.len() + KEY_BYTES).enumerate();
         let parts = pack(sizes, MOST_RECORDS, MOST_BYTES);
         settled.deliver(parts, AT_ONCE, async |part| self.put(batch, &part).await).await;
-        Ok(settled.outcome())
+        Ok(settled.blaming(&self.blame).outcome())
     }
 }

@@ -4,7 +4,6 @@ mod answer;
 mod calls;
 mod cloudwatch_logs;
 mod eventbridge;
-mod facts;
 mod firehose;
 mod kinesis;
 mod message;

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use trailsift_core::{Entry, Reason, SinkError};
-
-use crate::facts;
+use trailsift_delivery::facts;
+use trailsift_event::Event;
 
 /// What a FIFO queue or topic keeps in order: its `MessageGroupId`. Elsewhere it has no meaning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,9 +30,10 @@ pub(crate) struct Order {
 
 impl Order {
     pub(crate) fn of(entry: &Entry, group: MessageGroup) -> Self {
-        let deduplication = facts::event_id(entry);
+        let event = Event::new(&entry.record);
+        let deduplication = facts::id(entry, &event).into_owned();
         let group = match group {
-            MessageGroup::Account => facts::account(entry),
+            MessageGroup::Account => facts::owner(entry, &event).into_owned(),
             MessageGroup::Event => deduplication.clone(),
         };
         Self { group, deduplication }

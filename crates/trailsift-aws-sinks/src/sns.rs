@@ -7,6 +7,7 @@ use aws_sdk_sns::Client;
 use aws_sdk_sns::types::PublishBatchRequestEntry;
 use trailsift_aws::{AnswerLimit, Session};
 use trailsift_core::{Batch, Entry, Limits, Sink, SinkError, WriteOutcome};
+use trailsift_delivery::Blame;
 
 use crate::answer::{Verdict, entry_failed, judge, later};
 use crate::calls::{AT_ONCE, Answer, Settled, once, pack};
@@ -44,6 +45,7 @@ pub struct SnsSink {
     client: Client,
     topic_arn: String,
     fifo: Option<MessageGroup>,
+    blame: Blame,
     message_bytes: usize,
 }
 
@@ -58,6 +60,7 @@ impl SnsSink {
                     .build(),
             ),
             session: session.clone(),
+            blame: Blame::new("the topic's MaximumMessageSize against max_message"),
             fifo: is_fifo(&settings.topic_arn).then_some(settings.message_group),
             topic_arn: settings.topic_arn,
             message_bytes: settings.message_bytes,
@@ -132,9 +135,10 @@ impl Sink for SnsSink {
     /// Asks for the topic's attributes.
     async fn check(&self) -> Result<(), SinkError> {
         let answer = self.client.get_topic_attributes().topic_arn(&self.topic_arn).send().await;
-        answer.map(drop).map_err(|error| {
+        answer.map_err(|error| {
             later("cannot ask for the topic's attributes", &self.session.fault(&error))
-        })
+        })?;
+        self.blame.check()
     }
 
     async fn write(&self, batch: &Batch) -> Result<WriteOutcome, SinkError> {
@@ -146,6 +150,6 @@ impl Sink for SnsSink {
         let at_once = if self.fifo == Some(MessageGroup::Account) { 1 } else { AT_ONCE };
         let parts = pack(sizes, MOST, self.message_bytes);
         settled.deliver(parts, at_once, |part| self.publish(part, &messages)).await;
-        Ok(settled.outcome())
+        Ok(settled.blaming(&self.blame).outcome())
     }
 }

@@ -7,6 +7,7 @@ use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::{QueueAttributeName, SendMessageBatchRequestEntry};
 use trailsift_aws::{AnswerLimit, Session, queue_url_at};
 use trailsift_core::{Batch, Entry, Limits, Sink, SinkError, WriteOutcome};
+use trailsift_delivery::Blame;
 
 use crate::answer::{Verdict, entry_failed, judge, later};
 use crate::calls::{AT_ONCE, Answer, Settled, once, pack};
@@ -39,6 +40,7 @@ pub struct SqsSink {
     client: Client,
     queue_url: String,
     fifo: Option<MessageGroup>,
+    blame: Blame,
 }
 
 impl SqsSink {
@@ -56,6 +58,7 @@ impl SqsSink {
                     .build(),
             ),
             session: session.clone(),
+            blame: Blame::new("the queue's MaximumMessageSize and what stands before it"),
             fifo: is_fifo(&queue_url).then_some(settings.message_group),
             queue_url,
         }
@@ -128,9 +131,10 @@ impl Sink for SqsSink {
         let request = self.client.get_queue_attributes().queue_url(&self.queue_url);
         let request = request.attribute_names(QueueAttributeName::QueueArn);
         let answer = request.send().await;
-        answer.map(drop).map_err(|error| {
+        answer.map_err(|error| {
             later("cannot ask for the queue's attributes", &self.session.fault(&error))
-        })
+        })?;
+        self.blame.check()
     }
 
     async fn write(&self, batch: &Batch) -> Result<WriteOutcome, SinkError> {
@@ -142,6 +146,6 @@ impl Sink for SqsSink {
         let at_once = if self.fifo == Some(MessageGroup::Account) { 1 } else { AT_ONCE };
         let parts = pack(sizes, MOST, MOST_BYTES);
         settled.deliver(parts, at_once, |part| self.send(part, &messages)).await;
-        Ok(settled.outcome())
+        Ok(settled.blaming(&self.blame).outcome())
     }
 }

@@ -1,18 +1,22 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use trailsift_core::SinkError;
+
 /// After so many events that were refused one by one, with none accepted between them, it is not
 /// the events that are wrong.
 const REFUSED_IN_A_ROW: usize = 10;
 
-/// Whom to blame for a refusal: the event, or the collector.
+/// Whom to blame for a refusal: the event, or the service that refuses it.
 ///
-/// A collector that answers 400 to whatever it is sent (another `body` than it takes, a schema
-/// that was changed, a gateway in between) would have the whole stream parked, event by event,
-/// and look well all the time. So an event is to blame only as long as the collector accepts others.
+/// A service that refuses whatever it is sent (another body than it takes, a schema that was changed, a
+/// queue with a limit of its own, a gateway in between) would have the whole stream parked, event by
+/// event, and look well all the time. So an event is to blame only as long as the service accepts others:
+/// after ten that were refused by themselves with none accepted between them, nothing is poison, and
+/// [`Blame::check`] says so, until one is accepted.
 #[derive(Debug)]
 pub struct Blame {
     refused_in_a_row: AtomicUsize,
-    /// What to look at when it is the collector.
+    /// What to look at when it is the service.
     remedy: &'static str,
 }
 
@@ -33,12 +37,20 @@ impl Blame {
         REFUSED_IN_A_ROW.saturating_sub(before).min(refused)
     }
 
-    /// What is wrong with the collector, if it is to blame.
+    /// A sink's answer to [`Sink::check`](trailsift_core::Sink::check), once the service itself is well.
+    ///
+    /// # Errors
+    /// If the service is to blame.
+    pub fn check(&self) -> Result<(), SinkError> {
+        self.trouble().map_or(Ok(()), |trouble| Err(SinkError::retry(trouble)))
+    }
+
+    /// What is wrong with the service, if it is to blame.
     pub fn trouble(&self) -> Option<String> {
         let refused = self.refused_in_a_row.load(Ordering::Relaxed);
         (refused >= REFUSED_IN_A_ROW).then(|| {
             format!(
-                "the collector has refused {refused} events one after the other and accepted none: \
+                "the service has refused {refused} events one after the other and accepted none: \
                  check {}; nothing is given up until it accepts an event",
                 self.remedy
             )

@@ -134,9 +134,9 @@ mod tests {
     use std::sync::Mutex;
 
     use trailsift_core::Reason;
+    use trailsift_testkit::conformance::batch;
 
     use super::*;
-    use trailsift_testkit::conformance::batch;
 
     /// Refuses what holds `bad`, and calls the first of them by its number, counted from `first`.
     struct Counts {

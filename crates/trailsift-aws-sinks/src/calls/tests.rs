@@ -64,6 +64,58 @@ async fn a_refused_call_is_halved_until_the_event_is_found_and_its_neighbours_ar
     assert_eq!(seen, [0, 1, 2, 4, 5, 6, 7, 9]);
 }
 
+fn refused() -> Answer {
+    Answer::Failed(Verdict::Refused(Reason::SinkRejected, "no".into()))
+}
+
+#[tokio::test]
+async fn a_service_that_refuses_everything_is_to_blame_itself_and_is_not_asked_about_each_event() {
+    let blame = Blame::new("it");
+    let calls = Mutex::new(0);
+    let mut settled = Settled::undecided(501);
+    let own = SinkError::poison(Reason::SinkRecordTooLarge, "too large");
+    settled.settle(500, Err(own));
+    settled
+        .deliver(pack((0..500).map(|place| (place, 1)), 500, 1000), 8, |_| {
+            *calls.lock().unwrap() += 1;
+            async { refused() }
+        })
+        .await;
+    let mut found = dispositions(settled.blaming(&blame));
+    let own = Some(Disposition::Poison { reason: Reason::SinkRecordTooLarge });
+    assert_eq!(found.pop(), Some(own), "what the service was not asked for");
+    let poison = Some(Disposition::Poison { reason: Reason::SinkRejected });
+    assert_eq!(found.iter().filter(|it| **it == poison).count(), 10);
+    assert_eq!(found.iter().filter(|it| **it == Some(Disposition::RETRY)).count(), 490);
+    assert!(blame.check().is_err());
+    assert!((MOST_REFUSED..MOST_REFUSED + 8).contains(&calls.into_inner().unwrap()));
+
+    let mut settled = Settled::undecided(2);
+    settled
+        .deliver(VecDeque::from([vec![0], vec![1]]), 1, |part| async move {
+            if part[0] == 0 { refused() } else { all(&part) }
+        })
+        .await;
+    assert_eq!(dispositions(settled.blaming(&blame)), [poison, None], "it takes another one");
+    assert!(blame.check().is_ok());
+}
+
+#[tokio::test]
+async fn what_an_answer_both_refuses_and_takes_counts_as_what_it_says_last() {
+    let blame = Blame::new("it");
+    let no = || Err(SinkError::poison(Reason::SinkRejected, "no"));
+    for _ in 0..20 {
+        let mut settled = Settled::undecided(1);
+        settled
+            .deliver(VecDeque::from([vec![0]]), 1, |_| async {
+                Answer::Of(vec![(0, no()), (0, Ok(()))])
+            })
+            .await;
+        assert_eq!(dispositions(settled.blaming(&blame)), [None]);
+    }
+    assert!(blame.check().is_ok());
+}
+
 #[tokio::test(start_paused = true)]
 async fn with_a_service_that_answers_nothing_a_write_ends_in_time() {
     let started = Instant::now();

@@ -1,19 +1,19 @@
 //! From a batch to the objects that it becomes.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use bytes::Bytes;
 use flate2::write::GzEncoder;
-use sha2::{Digest, Sha256};
 use trailsift_core::Entry;
+use trailsift_delivery::facts;
 
 use super::row::Row;
 use super::{KeyTemplate, LineCompression, S3Body, parquet};
 
-/// Bytes of the hash that names an object: as many as no two batches in the world share by accident.
-const NAME_BYTES: usize = 16;
+/// Hexadecimal digits of the hash that names an object: as many as no two batches in the world share by
+/// accident.
+const NAME_DIGITS: usize = 32;
 
 /// One object to write, and the entries that are in it.
 #[derive(Debug)]
@@ -102,27 +102,9 @@ fn write_lines(rows: &[&Row<'_>], to: &mut impl Write) -> io::Result<()> {
 /// Whoever writes them again, in this process or a later one, writes the same object; other events are
 /// another object.
 fn name(rows: &[&Row<'_>]) -> String {
-    let mut hash = Sha256::new();
-    // Each part counts with its length, so that no two lists of events look alike.
-    let mut part = |bytes: &[u8]| {
-        hash.update((bytes.len() as u64).to_be_bytes());
-        hash.update(bytes);
-    };
-    for row in rows {
-        let source = &row.entry.source;
-        let revision = source.version_id.as_deref().or(source.etag.as_deref());
-        part(source.bucket.as_bytes());
-        part(source.key.as_bytes());
-        part(revision.unwrap_or_default().as_bytes());
-        part(&row.entry.index.to_be_bytes());
-        part(&row.entry.data);
-    }
-    let hash = hash.finalize();
-    hash.iter().take(NAME_BYTES).fold(String::with_capacity(2 * NAME_BYTES), |mut name, byte| {
-        // Writing into a string does not fail.
-        write!(name, "{byte:02x}").unwrap_or_default();
-        name
-    })
+    let mut name = facts::fingerprint(rows.iter().map(|row| (row.entry, &*row.entry.data)));
+    name.truncate(NAME_DIGITS);
+    name
 }
 
 #[cfg(test)]

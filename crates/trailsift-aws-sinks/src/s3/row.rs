@@ -2,16 +2,16 @@
 
 use std::borrow::Cow;
 
-use time::format_description::well_known::Rfc3339;
-use time::{OffsetDateTime, UtcOffset};
+use time::OffsetDateTime;
 use trailsift_core::Entry;
+use trailsift_delivery::facts;
 use trailsift_event::{Actor, Event, Outcome};
 
 /// An entry and what its record says. What is not there, or is no value of AWS's, is `None`.
 #[derive(Debug)]
 pub(super) struct Row<'e> {
     pub(super) entry: &'e Entry,
-    /// `eventTime`, in UTC.
+    /// When it was, in UTC.
     pub(super) time: Option<OffsetDateTime>,
     pub(super) event_id: Option<Cow<'e, str>>,
     pub(super) event_source: Option<Cow<'e, str>>,
@@ -20,6 +20,8 @@ pub(super) struct Row<'e> {
     pub(super) region: Option<Cow<'e, str>>,
     /// `recipientAccountId`.
     pub(super) account: Option<Cow<'e, str>>,
+    /// The account that it belongs to.
+    pub(super) owner: Cow<'e, str>,
     pub(super) actor: Actor<'e>,
     pub(super) source_ip: Option<Cow<'e, str>>,
     pub(super) user_agent: Option<Cow<'e, str>>,
@@ -31,31 +33,24 @@ impl<'e> Row<'e> {
     /// Reads an entry's record; total.
     pub(super) fn of(entry: &'e Entry) -> Self {
         let event = Event::new(&entry.record);
-        let time = event.text("eventTime");
-        let time = time.and_then(|time| OffsetDateTime::parse(&time, &Rfc3339).ok());
         let error_code = match event.outcome() {
             Outcome::Failure { code, .. } => code,
             Outcome::Success => None,
         };
         Self {
             entry,
-            time: time.and_then(|time| time.checked_to_offset(UtcOffset::UTC)),
+            time: facts::time(&event),
             event_id: event.text("eventID"),
             event_source: event.text("eventSource"),
             event_name: event.text("eventName"),
-            region: event.text("awsRegion"),
-            account: event.text("recipientAccountId"),
+            region: facts::region(&event),
+            account: facts::account(&event),
+            owner: facts::owner(entry, &event),
             actor: event.actor(),
             source_ip: event.text("sourceIPAddress"),
             user_agent: event.text("userAgent"),
             error_code,
             read_only: event.get("readOnly").and_then(|value| value.flag_or_word()),
         }
-    }
-
-    /// The account that it belongs to: the record's own word, or else the configured account in whose
-    /// files it stands.
-    pub(super) fn owner(&self) -> &str {
-        self.account.as_deref().unwrap_or(&self.entry.source.account)
     }
 }

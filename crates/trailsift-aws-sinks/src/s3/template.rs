@@ -162,7 +162,7 @@ impl Field {
             None => UNKNOWN.to_owned(),
         };
         let value = match self {
-            Self::Account => safe(Some(row.owner())),
+            Self::Account => safe(Some(&row.owner)),
             Self::Region => safe(row.region.as_deref()),
             Self::Source => safe(row.event_source.as_deref()),
             Self::Year => time(|time| format!("{:04}", time.year())),

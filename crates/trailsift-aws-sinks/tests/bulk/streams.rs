@@ -1,6 +1,7 @@
 //! What Kinesis and Firehose are asked, and what is made of answers that an emulator does not give.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
 use trailsift_aws_sinks::{FirehoseSink, KinesisSettings, KinesisSink, PartitionKey};
@@ -116,6 +117,49 @@ async fn a_record_that_the_service_calls_too_large_is_found_and_its_neighbours_a
     texts[5] = format!("{{\"n\":\"{}\"}}", "x".repeat(1000));
     for sink in both(server.url()).await {
         assert_eq!(write(&*sink, &batch(&texts)).await, ".....L..", "{}", sink.name());
+    }
+}
+
+/// A stream whose limit is below all events: ten are parked, and then it is the stream.
+#[tokio::test]
+async fn a_stream_that_refuses_whatever_it_is_sent_has_ten_events_parked_and_not_the_stream() {
+    let describe = json!({
+        "StreamDescriptionSummary": {
+            "StreamName": "trail", "StreamARN": "arn", "StreamStatus": "ACTIVE",
+            "RetentionPeriodHours": 24, "StreamCreationTimestamp": 1, "OpenShardCount": 1,
+            "EnhancedMonitoring": [],
+        },
+        "DeliveryStreamDescription": {
+            "DeliveryStreamName": "trail", "DeliveryStreamARN": "arn",
+            "DeliveryStreamStatus": "ACTIVE", "DeliveryStreamType": "DirectPut",
+            "VersionId": "1", "Destinations": [], "HasMoreDestinations": false,
+        },
+    });
+    let refuses = Arc::new(AtomicBool::new(true));
+    let seen = Arc::clone(&refuses);
+    let server = FaultProxy::alone(move |request| {
+        let body: Value = serde_json::from_slice(&request.body).expect("JSON");
+        match body["Records"].as_array() {
+            None => ProxyAnswer::new(200, describe.to_string()),
+            Some(_) if seen.load(Ordering::SeqCst) => {
+                let message = "record data size exceeds limit of 10";
+                ProxyAnswer::aws_json_error(400, "InvalidArgumentException", message)
+            }
+            Some(records) => taken(&vec![ok(); records.len()]),
+        }
+    })
+    .await;
+    for sink in both(server.url()).await {
+        refuses.store(true, Ordering::SeqCst);
+        assert_eq!(write(&*sink, &some(9)).await, "LLLLLLLLL", "{}", sink.name());
+        sink.check().await.expect("nine events may be wrong");
+        let found = write(&*sink, &some(20)).await;
+        assert_eq!((found.matches('L').count(), found.matches('?').count()), (1, 19), "{found}");
+        let trouble = sink.check().await.expect_err("it takes nothing").to_string();
+        assert!(trouble.contains("one after the other and accepted none: check"), "{trouble}");
+        refuses.store(false, Ordering::SeqCst);
+        assert_eq!(write(&*sink, &some(20)).await, ".".repeat(20), "{}", sink.name());
+        sink.check().await.expect("it takes events");
     }
 }
 

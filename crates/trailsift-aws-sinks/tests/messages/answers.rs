@@ -19,7 +19,7 @@ async fn answering(answer: ProxyAnswer) -> FaultProxy {
 }
 
 /// What every answer of AWS bears.
-fn by_aws(answer: ProxyAnswer) -> ProxyAnswer {
+pub(crate) fn by_aws(answer: ProxyAnswer) -> ProxyAnswer {
     answer.header("x-amzn-requestid", "1f6f2a3b")
 }
 
@@ -249,7 +249,7 @@ async fn an_event_that_the_service_calls_too_large_is_found_and_its_neighbours_a
 }
 
 /// The answer of a service that took all of these.
-fn took(wire: Wire, entries: &[(String, String)]) -> ProxyAnswer {
+pub(crate) fn took(wire: Wire, entries: &[(String, String)]) -> ProxyAnswer {
     let kept = vec![true; entries.len()];
     match wire {
         Wire::Sqs => {

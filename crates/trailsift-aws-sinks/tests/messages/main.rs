@@ -2,6 +2,7 @@
 //! proxy that goes wrong as told.
 
 mod answers;
+mod blame;
 mod localstack;
 mod requests;
 mod support;

@@ -6,9 +6,9 @@ use std::sync::Mutex;
 use std::time::SystemTime;
 
 use trailsift_core::{Disposition, WriteOutcome};
+use trailsift_testkit::conformance::batch;
 
 use super::*;
-use trailsift_testkit::conformance::batch;
 
 mod crash;
 

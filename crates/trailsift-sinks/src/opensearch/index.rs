@@ -1,6 +1,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use trailsift_core::Entry;
 use trailsift_delivery::facts;
 use trailsift_event::Event;
 
@@ -113,7 +114,7 @@ impl fmt::Display for IndexTemplate {
 
 impl IndexTemplate {
     /// The name for this event. What the event does not say is `unknown`, or in a date zeros.
-    pub(super) fn render(&self, event: &Event<'_>) -> String {
+    pub(super) fn render(&self, entry: &Entry, event: &Event<'_>) -> String {
         let date = facts::time(event).map(|time| time.date());
         self.fill(|place| match place {
             Place::Year => date.map_or_else(|| "0000".into(), |date| format!("{:04}", date.year())),
@@ -121,7 +122,7 @@ impl IndexTemplate {
                 date.map_or_else(|| "00".into(), |date| format!("{:02}", u8::from(date.month())))
             }
             Place::Day => date.map_or_else(|| "00".into(), |date| format!("{:02}", date.day())),
-            Place::Account => tame(facts::account(event).as_deref()),
+            Place::Account => tame(Some(&facts::owner(entry, event))),
             Place::Region => tame(facts::region(event).as_deref()),
         })
     }
@@ -161,11 +162,14 @@ fn is_legal(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use trailsift_testkit::conformance::batch;
+
     use super::*;
 
     fn render(template: &str, record: &str) -> String {
         let template: IndexTemplate = template.parse().expect("a template");
-        template.render(&Event::new(record.as_bytes()))
+        let entry = batch([record]).entries.remove(0);
+        template.render(&entry, &Event::new(&entry.record))
     }
 
     #[test]
@@ -184,10 +188,11 @@ mod tests {
     fn whatever_an_event_says_the_name_is_legal_and_no_other_index() {
         let odd = r#"{"recipientAccountId":"../_all\"},\u00c4","awsRegion":"US East*"}"#;
         let name = render("t-{account}-{region}-{yyyy}.{MM}.{dd}", odd);
-        assert_eq!(name, "t-all-us-east-0000.00.00");
+        assert_eq!(name, "t-production-us-east-0000.00.00");
         let long = format!(r#"{{"awsRegion":"{}"}}"#, "a".repeat(900));
         assert_eq!(render("t-{region}", &long).len(), 34);
-        assert_eq!(render("t-{account}", "{}"), "t-unknown");
+        assert_eq!(render("t-{account}", "{}"), "t-production", "in whose files it stands");
+        assert_eq!(render("t-{region}", "{}"), "t-unknown");
         for nothing in ["{}", "", "[]", r#"{"eventTime":7}"#] {
             assert!(is_legal(&render("{yyyy}-{account}-{region}", nothing)));
         }

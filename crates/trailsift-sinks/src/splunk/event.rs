@@ -65,9 +65,10 @@ fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use trailsift_testkit::conformance::batch;
+
     use super::*;
     use crate::SecretSource;
-    use trailsift_testkit::conformance::batch;
 
     fn body(settings: SplunkSettings, events: &[&str]) -> String {
         String::from_utf8(Labels::new(&settings).body(&batch(events).entries)).unwrap()

@@ -2,9 +2,9 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 use trailsift_core::Disposition;
+use trailsift_testkit::conformance::batch;
 
 use super::*;
-use trailsift_testkit::conformance::batch;
 
 /// A writer that takes as much of each write as its script says, then everything.
 #[derive(Clone, Default)]

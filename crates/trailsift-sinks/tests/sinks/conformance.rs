@@ -6,32 +6,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use prometheus::Registry;
 use trailsift_core::{Limits, Sink};
-use trailsift_delivery::{
-    BatchSettings, BufferSettings, Decoration, RetrySettings, SinkMetrics, decorate,
-};
 use trailsift_sinks::{FileSettings, FileSink, HttpSettings, HttpSink, StdoutSink};
 use trailsift_testkit::conformance::{self, Gap, SinkWorld};
 
 use crate::collector::{Collector, Fault, events};
-
-pub(crate) fn decorated(sink: Arc<dyn Sink>, patience: Duration) -> Arc<dyn Sink> {
-    let linger = Duration::from_millis(5);
-    let settings = Decoration {
-        batch: BatchSettings { events: 4, bytes: 1 << 16, linger, in_flight: 3, callers: 5 },
-        retry: RetrySettings {
-            deadline: patience,
-            base: Duration::from_millis(2),
-            cap: Duration::from_millis(20),
-        },
-        timeout: None,
-        required: true,
-        buffer: BufferSettings::default(),
-    };
-    let metrics = SinkMetrics::register(&Registry::new()).expect("a fresh registry");
-    decorate(sink, settings, &metrics)
-}
 
 struct HttpWorld {
     collector: Collector,
@@ -48,10 +27,6 @@ impl SinkWorld for HttpWorld {
             ..HttpSettings::new(&self.collector.url)
         };
         Arc::new(HttpSink::new("http", settings).expect("good settings"))
-    }
-
-    fn decorated(&self, patience: Duration) -> Arc<dyn Sink> {
-        decorated(self.sink(), patience)
     }
 
     async fn arrived(&self) -> Vec<String> {
@@ -118,10 +93,6 @@ impl FileWorld {
 impl SinkWorld for FileWorld {
     fn sink(&self) -> Arc<dyn Sink> {
         Arc::new(FileSink::new("file", FileSettings::new(self.path())).expect("good settings"))
-    }
-
-    fn decorated(&self, patience: Duration) -> Arc<dyn Sink> {
-        decorated(self.sink(), patience)
     }
 
     async fn arrived(&self) -> Vec<String> {
@@ -204,10 +175,6 @@ impl SinkWorld for StdoutWorld {
     fn sink(&self) -> Arc<dyn Sink> {
         let out = Box::new(self.clone());
         Arc::new(StdoutSink::with_writer("stdout", out).expect("a thread"))
-    }
-
-    fn decorated(&self, patience: Duration) -> Arc<dyn Sink> {
-        decorated(self.sink(), patience)
     }
 
     async fn arrived(&self) -> Vec<String> {

@@ -8,7 +8,6 @@ use trailsift_core::{Disposition, Limits, Reason, Sink, WriteOutcome};
 use trailsift_sinks::{Connection, HeaderText, OtlpSettings, OtlpSink, SecretSource};
 use trailsift_testkit::conformance::{self, Gap, SinkWorld};
 
-use crate::conformance::decorated;
 use crate::service::{Answer, Received, Service, gateway};
 use crate::{acknowledged, batch};
 
@@ -183,10 +182,6 @@ impl SinkWorld for Receiver {
             limits: Limits { events: 100, bytes: 1 << 16, entry_bytes: 512 },
             ..settings
         }))
-    }
-
-    fn decorated(&self, patience: Duration) -> Arc<dyn Sink> {
-        decorated(self.sink(), patience)
     }
 
     async fn arrived(&self) -> Vec<String> {

@@ -1,9 +1,10 @@
 use std::time::Duration;
 
 use prost::Message as _;
+use trailsift_core::Source;
+use trailsift_testkit::conformance::batch;
 
 use super::*;
-use trailsift_testkit::conformance::batch;
 
 const EVENT: &str = r#"{"eventTime":"2026-01-31T23:59:59.5Z","eventSource":"codeguru-reviewer.amazonaws.com","eventName":"AssociateRepository","awsRegion":"us-east-1","recipientAccountId":"111122223333","requestID":"r-1","sourceIPAddress":"203.0.113.7","userAgent":"aws-cli/2","errorCode":"AccessDenied","eventID":"e-1","userIdentity":{"type":"IAMUser","userName":"alice"}}"#;
 
@@ -79,7 +80,10 @@ fn events_of_one_place_share_a_resource_and_keep_their_order() {
 #[test]
 fn the_bytes_are_those_that_the_published_schema_makes() {
     let golden: String = include_str!("golden.hex").split_whitespace().collect();
-    let mut request = request(&batch([EVENT]).entries, UNIX_EPOCH + Duration::from_nanos(7));
+    let mut entries = batch([EVENT]).entries;
+    let place = Source { key: "AWSLogs/1.json.gz".into(), ..(*entries[0].source).clone() };
+    entries[0].source = place.into();
+    let mut request = request(&entries, UNIX_EPOCH + Duration::from_nanos(7));
     let scope = request.resource_logs[0].scope_logs[0].scope.as_mut().expect("a scope");
     scope.version = "0.1.0".into();
     let hex: String = request.encode_to_vec().iter().map(|byte| format!("{byte:02x}")).collect();
