@@ -6,6 +6,8 @@ use tokio::time::sleep;
 use super::*;
 
 const PATIENCE: Duration = Duration::from_secs(60);
+/// The sink's own, where an answer has to come at once on a slow machine too.
+const PATIENT: Duration = Duration::from_secs(10);
 
 /// Writes until every event is acknowledged, as the decorators do.
 async fn deliver(sink: &KafkaSink, events: &trailsift_core::Batch) {
@@ -38,7 +40,8 @@ async fn whatever_ends_a_kafka_producer_costs_no_event_and_blames_none() {
         RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_PRODUCER_ID_MAPPING,
         RDKafkaRespErr::RD_KAFKA_RESP_ERR_PRODUCER_FENCED,
     ] {
-        let cluster = Cluster::new(1);
+        let mut cluster = Cluster::new(1);
+        cluster.settings.timeout = PATIENT;
         let sink = cluster.kafka();
         deliver(&sink, &batch([event("1", 0)])).await;
         cluster.brokers.fail_produce([error]);
@@ -59,6 +62,7 @@ async fn whatever_ends_a_kafka_producer_costs_no_event_and_blames_none() {
 async fn a_topic_that_is_not_there_is_named_and_not_made_and_its_events_arrive_once_it_is() {
     let mut cluster = Cluster::new(1);
     cluster.settings.topic = "elsewhere".to_owned();
+    cluster.settings.timeout = PATIENT;
     let sink = cluster.kafka();
     let trouble = sink.check().await.expect_err("no topic").to_string();
     assert_eq!(trouble, "topic elsewhere does not exist: create it");
@@ -79,6 +83,7 @@ async fn a_topic_that_is_not_there_is_named_and_not_made_and_its_events_arrive_o
 async fn a_kafka_partition_whose_leader_is_down_holds_up_no_other() {
     let mut cluster = Cluster::of(2, 2);
     cluster.settings.key = KafkaKey::EventId;
+    cluster.settings.timeout = PATIENT;
     let sink = cluster.kafka();
     for broker in 1..=2 {
         let lead = move |mock: &Mock| mock.partition_leader(TOPIC, broker - 1, Some(broker));
@@ -133,7 +138,8 @@ async fn kafka_brokers_that_restart_one_after_the_other_cost_no_event() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn events_whose_writer_gave_up_at_kafka_are_not_acknowledged_and_the_next_are() {
-    let cluster = Cluster::new(1);
+    let mut cluster = Cluster::new(1);
+    cluster.settings.timeout = PATIENT;
     let sink = cluster.kafka();
     deliver(&sink, &batch([event("1", 0)])).await;
     cluster.brokers.delay(Duration::from_millis(600));
