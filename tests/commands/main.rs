@@ -14,6 +14,7 @@ mod replay;
 mod run;
 mod schema;
 mod sift;
+mod surroundings;
 
 use std::ffi::OsStr;
 use std::io::Write;

@@ -171,11 +171,14 @@ fn every_line_of_the_source_that_asks_for_a_person_is_documented() {
     let lines = levels_of_lines();
     let mut undocumented = Vec::new();
     for text in run::sources() {
-        for (level, rest) in text.match_indices("tracing::").filter_map(|(at, _)| {
-            let rest = &text[at + "tracing::".len()..];
-            let level = ["warn!(", "error!("].into_iter().find(|level| rest.starts_with(level))?;
-            Some((level, &rest[level.len()..]))
-        }) {
+        // With their path before them, or imported.
+        let macros = ["warn!(", "error!("].into_iter().flat_map(|level| {
+            let found = text.match_indices(level);
+            found.map(move |(at, _)| (level, at)).filter(|(_, at)| {
+                !text[..*at].ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
+            })
+        });
+        for (level, rest) in macros.map(|(level, at)| (level, &text[at + level.len()..])) {
             let message = documented::message_of(rest);
             let level = level.trim_end_matches("!(").to_uppercase();
             let is_documented = lines.iter().any(|(begin, levels)| {

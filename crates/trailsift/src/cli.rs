@@ -69,8 +69,8 @@ impl Cli {
 #[command(next_help_heading = "Global options")]
 pub struct GlobalArgs {
     /// The configuration: a folder with trailsift.toml and accounts/*.toml, or one file with both
-    /// parts [default: /etc/trailsift].
-    #[arg(long, global = true, env = "TRAILSIFT_CONFIG", hide_env_values = true)]
+    /// parts [env: TRAILSIFT_CONFIG] [default: /etc/trailsift].
+    #[arg(long, global = true)]
     #[arg(value_name = "PATH", value_hint = ValueHint::AnyPath)]
     config: Option<PathBuf>,
     /// How logs are written to standard error [default: text on a terminal, else json].
@@ -82,9 +82,11 @@ pub struct GlobalArgs {
 }
 
 impl GlobalArgs {
-    /// The configuration that was named, by option or by environment variable.
+    /// The configuration that was named, by option or by environment variable. An empty variable names
+    /// none, as ever; an empty option is wrong usage.
     pub fn named_config(&self) -> Option<PathBuf> {
-        self.config.clone().filter(|path| !path.as_os_str().is_empty())
+        let variable = || std::env::var_os("TRAILSIFT_CONFIG").filter(|path| !path.is_empty());
+        self.config.clone().or_else(|| variable().map(PathBuf::from))
     }
 
     /// The configuration to use: the named one, or the default place.

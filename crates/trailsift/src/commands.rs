@@ -88,7 +88,8 @@ fn say(text: &str) {
 /// Writes text to standard output. `Ok(false)`: whoever read it has gone, which is no failure.
 fn put(text: &[u8]) -> io::Result<bool> {
     let mut out = stdout().lock();
-    match out.write_all(text).and_then(|()| out.flush()) {
+    let written = crate::stdio::standard_output().and_then(|()| out.write_all(text));
+    match written.and_then(|()| out.flush()) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
         Err(error) => Err(error),

@@ -8,5 +8,6 @@ mod descriptors;
 pub mod logging;
 mod memory;
 mod process;
+mod stdio;
 #[cfg(feature = "otlp-traces")]
 mod traces;

@@ -43,7 +43,7 @@ impl Logging {
     }
 }
 
-/// Starts logging. `verbose` counts the `-v`; the variable `RUST_LOG`, if it is set and legal,
+/// Starts logging. `verbose` counts the `-v`; the variable `RUST_LOG`, if it is set,
 /// decides instead. Does nothing where logging was started before.
 pub fn init(format: LogFormat, verbose: u8) -> Logging {
     let level = match verbose {
@@ -54,7 +54,12 @@ pub fn init(format: LogFormat, verbose: u8) -> Logging {
         2 => "debug,trailsift=trace",
         _ => "trace",
     };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    let asked = std::env::var(EnvFilter::DEFAULT_ENV).ok().filter(|asked| !asked.is_empty());
+    let asked = asked.map(|asked| EnvFilter::builder().parse(asked)).transpose();
+    let (filter, trouble) = match asked {
+        Ok(filter) => (filter.unwrap_or_else(|| EnvFilter::new(level)), None),
+        Err(error) => (EnvFilter::new(level), Some(error)),
+    };
     // Spans are for traces alone.
     let filter = match format!("{SPANS}=off").parse() {
         Ok(directive) => filter.add_directive(directive),
@@ -75,7 +80,11 @@ pub fn init(format: LogFormat, verbose: u8) -> Logging {
             lines.fmt_fields(fields.delimited(" ")).with_ansi(ansi).boxed()
         }
     };
-    start(lines, filter)
+    let logging = start(lines, filter);
+    if let Some(error) = trouble {
+        tracing::warn!(error = escaped(&error.to_string()), "RUST_LOG is left out: it cannot be read");
+    }
+    logging
 }
 
 /// Log lines, however they are written.

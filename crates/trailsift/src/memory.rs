@@ -24,15 +24,19 @@ pub(crate) enum Fit {
 /// Whether `service.memory` fits into this machine's limit for the process, and feeds a worker of each
 /// account.
 pub(crate) fn fit(config: &Config) -> Fit {
-    let (service, accounts) = (&config.service, config.accounts.len());
-    if let Some(why) = starved(service.memory, service.memory_per_worker(), accounts) {
+    if let Some(why) = starving(config) {
         return Fit::Above(why);
     }
     let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     judge(config.service.memory, limit(&own, Path::new(CGROUPS)))
 }
 
-/// Why this budget does not feed a worker of each account, if it does not.
+/// Why `service.memory` does not feed a worker of each account, if it does not: on no machine does it.
+pub(crate) fn starving(config: &Config) -> Option<String> {
+    let (service, accounts) = (&config.service, config.accounts.len());
+    starved(service.memory, service.memory_per_worker(), accounts)
+}
+
 fn starved(memory: ByteSize, each: u64, accounts: usize) -> Option<String> {
     let least = ByteSize::new(each.saturating_mul(accounts as u64));
     (memory < least).then(|| {

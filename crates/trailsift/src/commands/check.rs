@@ -25,6 +25,10 @@ pub(super) fn check(args: CheckArgs, global: &GlobalArgs) -> anyhow::Result<Exit
         }
     };
     show_findings(&loaded.warnings);
+    if let Some(why) = memory::starving(&loaded.config) {
+        say(&format!("error: {why}\n{}: {}", path.display(), counted(1, "error")));
+        return Ok(Exit::Usage);
+    }
     // It may be checked on another machine than it runs on, so this alone is no error.
     if let Fit::Tight(why) | Fit::Above(why) = memory::fit(&loaded.config) {
         say(&format!("warning: on this machine {why}"));

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tracing::Level;
 use trailsift_core::SystemClock;
 use trailsift_delivery::SinkMetrics;
 use trailsift_pipeline::{
@@ -16,10 +17,11 @@ use trailsift_pipeline::{
 };
 
 use crate::admin;
-use crate::cli::{GlobalArgs, RunArgs};
+use crate::cli::{GlobalArgs, LogFormat, RunArgs};
 use crate::commands::{Exit, load_config};
 use crate::config::Config;
 use crate::descriptors;
+use crate::logging::escaped;
 use crate::memory::{self, Fit};
 use crate::process;
 use signals::Signals;
@@ -32,8 +34,20 @@ const RUNTIME_END: Duration = Duration::from_millis(200);
 /// Runs the service until it is told to stop or, with `--until-empty`, until its queues are empty.
 ///
 /// # Errors
-/// If it cannot start: a sink that cannot be made, an address that is taken.
+/// If it cannot start: a sink that cannot be made, an address that is taken. Where logs are read by
+/// machines that is said there, as one more line of theirs.
 pub(super) fn run(args: &RunArgs, global: &GlobalArgs) -> anyhow::Result<Exit> {
+    let lines_only = global.log_format() == LogFormat::Json && tracing::enabled!(Level::ERROR);
+    match start(args, global) {
+        Err(error) if lines_only => {
+            tracing::error!(error = escaped(&format!("{error:#}")), "failed");
+            Ok(Exit::Failed)
+        }
+        ended => ended,
+    }
+}
+
+fn start(args: &RunArgs, global: &GlobalArgs) -> anyhow::Result<Exit> {
     let mut config = match load_config(global) {
         Ok(config) => config,
         Err(exit) => return Ok(exit),

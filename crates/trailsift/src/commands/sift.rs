@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::thread::{available_parallelism, scope};
 use std::time::Instant;
 
+use anyhow::Context as _;
 use trailsift_route::{Format, Formatter, Routes};
 use trailsift_trail::{Judge, SiftLimits};
 
@@ -113,7 +114,7 @@ pub(super) fn sift(args: &SiftArgs, global: &GlobalArgs) -> anyhow::Result<Exit>
         return Ok(Exit::Failed);
     }
     let counts = counts(args, &sieve.shape, summary.selected, &tally);
-    if !put(counts.as_bytes())? {
+    if !put(counts.as_bytes()).context("standard output cannot be written")? {
         return Ok(Exit::Done);
     }
     say(&summary.text(begun.elapsed()));

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::findings::At;
-use super::kinds::{Flag, ListOf, TableOf, Text};
+use super::kinds::{Flag, ListOf, Such, TableOf, Text};
 use super::names::{
     ACCOUNT_ID, BUCKET, ENDPOINT, EXTERNAL_ID, KEY_PREFIX, NAME, QUEUE_URL, REGION, ROLE_ARN,
     is_account_id, judge_queue_host, judge_scheme,
@@ -31,7 +31,7 @@ pub(super) fn account(section: &mut Section<'_, '_>) -> Option<AccountDraft> {
     let queue_url = section.need("queue_url", QUEUE_URL);
     let role_arn = section.get("role_arn", ROLE_ARN);
     let external_id = section.get("external_id", EXTERNAL_ID);
-    let buckets = section.need("buckets", ListOf(TableOf(bucket)));
+    let buckets = section.need("buckets", ListOf(Such(A_BUCKET, TableOf(bucket))));
     let endpoint_url = section.get("endpoint_url", ENDPOINT);
     let routes = section.get("routes", ListOf(NAME)).map(|routes| routes.value);
     let allow_http = section.get_or("allow_http", Flag, false);
@@ -102,6 +102,9 @@ fn judge_buckets(section: &Section<'_, '_>, buckets: &[At<AllowedBucket>]) {
         }
     }
 }
+
+/// What stands in the list of buckets.
+const A_BUCKET: &str = "a table such as { name = \"org-trail\" }";
 
 /// `*` or an account id.
 const ALLOWED_ACCOUNT: Text = Text {

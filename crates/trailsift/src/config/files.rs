@@ -12,6 +12,9 @@ use super::findings::{Findings, Place, Severity, is_a_credential, names_a_secret
 /// A configuration is written by hand.
 const LARGEST_FILE: u64 = 4 << 20;
 
+/// The remedy where the system refuses a file.
+const READABLE: &str = "it must be readable for the user that trailsift runs as";
+
 /// The part that a file plays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
@@ -78,7 +81,7 @@ fn find(path: &Path, findings: &Findings) -> Vec<(PathBuf, Role)> {
     match account_files(&folder) {
         Ok(accounts) => files.extend(accounts.into_iter().map(|path| (path, Role::Account))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => fail(&folder, format!("the folder cannot be read: {error}"), ""),
+        Err(error) => fail(&folder, format!("the folder cannot be read: {error}"), READABLE),
     }
     files
 }
@@ -108,12 +111,13 @@ fn read(path: &Path, findings: &Findings) -> Option<String> {
     let metadata = match fs::metadata(path) {
         Ok(metadata) => metadata,
         Err(error) => {
-            fail(format!("the file cannot be read: {error}"), "");
+            fail(format!("the file cannot be read: {error}"), READABLE);
             return None;
         }
     };
     if !metadata.is_file() || metadata.len() > LARGEST_FILE {
-        fail("this is no configuration file: it must be a regular file of at most 4MiB".into(), "");
+        let problem = "this is no configuration file: it must be a regular file of at most 4MiB";
+        fail(problem.into(), "name a file of TOML, or a folder that holds trailsift.toml");
         return None;
     }
     warn_if_anyone_may_write(path, &metadata, findings);
@@ -126,8 +130,7 @@ fn read(path: &Path, findings: &Findings) -> Option<String> {
             None
         }
         Err(error) => {
-            let hint = "it must be readable for the user that trailsift runs as";
-            fail(format!("the file cannot be read: {error}"), hint);
+            fail(format!("the file cannot be read: {error}"), READABLE);
             None
         }
     }

@@ -165,7 +165,12 @@ impl Findings {
     }
 
     pub(super) fn syntax(&self, place: Place, message: impl Into<String>) {
-        self.add(Severity::Error, Nature::Syntax, Subject::Place(place), message, "");
+        let message = message.into();
+        let hint = match message.starts_with("duplicate key") {
+            true => "keep one of them: each key and each [heading] stands once",
+            false => "TOML is lines of `key = value` below a [heading], text in quotes: https://toml.io",
+        };
+        self.add(Severity::Error, Nature::Syntax, Subject::Place(place), message, hint);
     }
 
     pub(super) fn warning(
@@ -185,6 +190,14 @@ impl Findings {
         hint: impl Into<String>,
     ) {
         self.add(severity, Nature::Value, Subject::Path(path.to_owned()), message, hint);
+    }
+
+    /// The errors for which no remedy is given: there should be none.
+    #[cfg(test)]
+    pub(super) fn without_remedy(&self) -> Vec<String> {
+        let list = self.list.borrow();
+        let bare = list.iter().filter(|it| it.severity == Severity::Error && it.hint.is_none());
+        bare.map(|it| it.message.clone()).collect()
     }
 
     fn add(

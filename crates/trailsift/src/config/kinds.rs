@@ -23,6 +23,10 @@ impl Kind for Flag {
         "true or false".into()
     }
 
+    fn remedy(&self) -> &'static str {
+        "write true or false, without quotes"
+    }
+
     fn read(&self, node: &Node<'_, '_>) -> Option<bool> {
         match node.value {
             DeValue::Boolean(value) => Some(*value),
@@ -39,6 +43,10 @@ impl Kind for Integer {
 
     fn expected(&self) -> String {
         format!("a whole number from {} to {}", self.0.start(), self.0.end())
+    }
+
+    fn remedy(&self) -> &'static str {
+        "write its digits alone, without quotes and unit"
     }
 
     fn read(&self, node: &Node<'_, '_>) -> Option<u32> {
@@ -65,6 +73,10 @@ impl Kind for Span {
         format!("a duration from \"{from}\" to \"{to}\"")
     }
 
+    fn remedy(&self) -> &'static str {
+        "write it with its unit, in quotes: \"30s\""
+    }
+
     fn read(&self, node: &Node<'_, '_>) -> Option<Duration> {
         let DeValue::String(text) = node.value else { return wrong(self, node) };
         let Some(value) = parse_duration(text) else {
@@ -86,6 +98,10 @@ impl Kind for Size {
 
     fn expected(&self) -> String {
         format!("a size from \"{}\" to \"{}\"", self.0.start(), self.0.end())
+    }
+
+    fn remedy(&self) -> &'static str {
+        "write it with its unit, in quotes: \"64MiB\""
     }
 
     fn read(&self, node: &Node<'_, '_>) -> Option<ByteSize> {
@@ -141,7 +157,8 @@ impl Kind for FilePath {
     fn read(&self, node: &Node<'_, '_>) -> Option<PathBuf> {
         let DeValue::String(text) = node.value else { return wrong(self, node) };
         if text.is_empty() || text.contains('\0') {
-            node.error(format!("`{}` is no path: {text:?}", node.path), "");
+            let message = format!("`{}` is no path: {text:?}", node.path);
+            node.error(message, "write one such as \"/var/lib/trailsift\"");
             return None;
         }
         Some(PathBuf::from(text.as_ref()))
@@ -248,6 +265,25 @@ impl<K: Kind> Kind for ListOf<K> {
     }
 }
 
+/// The same kind, told by an example.
+pub(super) struct Such<K>(pub(super) &'static str, pub(super) K);
+
+impl<K: Kind> Kind for Such<K> {
+    type Value = K::Value;
+
+    fn expected(&self) -> String {
+        self.0.into()
+    }
+
+    fn remedy(&self) -> &'static str {
+        self.1.remedy()
+    }
+
+    fn read(&self, node: &Node<'_, '_>) -> Option<Self::Value> {
+        self.1.read(node)
+    }
+}
+
 /// A table, read by a function; its unknown keys are reported.
 pub(super) struct TableOf<F>(pub(super) F);
 
@@ -259,7 +295,17 @@ impl<T, F: Fn(&mut Section<'_, '_>) -> Option<T>> Kind for TableOf<F> {
     }
 
     fn read(&self, node: &Node<'_, '_>) -> Option<T> {
-        let Some(mut section) = node.section() else { return wrong(self, node) };
+        let Some(mut section) = node.section() else {
+            let hint = match node.value {
+                DeValue::Array(_) => format!(
+                    "write it once: a heading in single brackets is [{}], in double ones it begins a list",
+                    node.path
+                ),
+                _ => format!("write a heading, [{}], or {{ key = value }}", node.path),
+            };
+            node.wrong_type_with(&self.expected(), &hint);
+            return None;
+        };
         let value = (self.0)(&mut section);
         section.finish();
         value
@@ -267,7 +313,7 @@ impl<T, F: Fn(&mut Section<'_, '_>) -> Option<T>> Kind for TableOf<F> {
 }
 
 fn wrong<K: Kind, T>(kind: &K, node: &Node<'_, '_>) -> Option<T> {
-    node.wrong_type(&kind.expected());
+    node.wrong_type_with(&kind.expected(), kind.remedy());
     None
 }
 

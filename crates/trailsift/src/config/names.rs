@@ -244,7 +244,7 @@ fn endpoint_form(text: &str) -> Verdict {
     if !matches!(url.scheme(), "https" | "http") {
         return refuse(
             format!("must begin with https:// (or http://), not {:?}", url.scheme()),
-            "",
+            "it looks like \"https://host/path\"",
         );
     }
     if !url.username().is_empty() || url.password().is_some() {

@@ -39,7 +39,7 @@ impl<'a, 'i> Node<'a, 'i> {
 
     /// Reports the value's type as wrong. Never shows the value.
     pub(super) fn wrong_type(&self, expected: &str) {
-        self.wrong_type_with(expected, "");
+        self.wrong_type_with(expected, "write it so");
     }
 
     /// The same with a remedy.
@@ -70,6 +70,11 @@ pub(super) trait Kind {
 
     /// What it must look like, as it follows "must be": for messages, and for a schema to grow on.
     fn expected(&self) -> String;
+
+    /// How to write it, for whoever wrote something of another type.
+    fn remedy(&self) -> &'static str {
+        "write it as text, in quotes"
+    }
 
     /// Reads the value, or reports why not.
     fn read(&self, node: &Node<'_, '_>) -> Option<Self::Value>;
@@ -252,6 +257,7 @@ impl<'a, 'i> Section<'a, 'i> {
 pub(super) fn nearest(word: &str, known: &[&str]) -> String {
     match closest(word, known) {
         Some(name) => format!("did you mean `{name}`?"),
+        None if known.is_empty() => "none is known here".to_owned(),
         None => {
             let mut names: Vec<_> = known.iter().map(|name| format!("`{name}`")).collect();
             names.sort();

@@ -207,7 +207,7 @@ impl Kind for Network {
 
     fn read(&self, node: &Node<'_, '_>) -> Option<IpNet> {
         let DeValue::String(text) = node.value else {
-            node.wrong_type(&self.expected());
+            node.wrong_type_with(&self.expected(), self.remedy());
             return None;
         };
         let network = parse_network(text);
@@ -265,7 +265,7 @@ impl Kind for AnyValue {
                 value.map(Value::Integer)
             }
             _ => {
-                node.wrong_type(&self.expected());
+                node.wrong_type_with(&self.expected(), "give each value by itself");
                 None
             }
         }
@@ -286,7 +286,7 @@ impl Kind for AnyText {
         match node.value {
             DeValue::String(text) => Some(text.to_string()),
             _ => {
-                node.wrong_type(&self.expected());
+                node.wrong_type_with(&self.expected(), self.remedy());
                 None
             }
         }

@@ -63,6 +63,7 @@ fn findings_of(text: &str) -> Vec<String> {
         Ok(loaded) => loaded.warnings,
         Err(findings) => *findings,
     };
+    assert_eq!(findings.without_remedy(), [""; 0], "{findings}");
     let prefix = format!("{}:", path.display());
     let lines = findings.lines().into_iter();
     lines.map(|(_, line)| line.strip_prefix(&prefix).unwrap_or(&line).to_owned()).collect()

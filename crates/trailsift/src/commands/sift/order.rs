@@ -73,6 +73,7 @@ impl Output {
         state.has_begun = true;
         let result = self.progress.aside(|| {
             let mut out = stdout().lock();
+            crate::stdio::standard_output()?;
             out.write_all(header)?;
             out.write_all(text).and_then(|()| out.flush())
         });

@@ -54,7 +54,11 @@ pub(super) fn connection(section: &mut Section<'_, '_>) -> (Connection, Option<A
             ("ca_file", _, Some(file)) => file.place,
             _ => continue,
         };
-        findings.error(place, format!("`{}` {}", error.key, error.problem), "");
+        let hint = match error.key {
+            "ca_file" => "name a file of certificates in PEM that the user of trailsift may read",
+            _ => "mend it, or leave the key out for its default",
+        };
+        findings.error(place, format!("`{}` {}", error.key, error.problem), hint);
     }
     (connection, url)
 }

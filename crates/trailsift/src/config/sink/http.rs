@@ -51,14 +51,15 @@ pub(super) fn headers(node: &Node<'_, '_>) -> BTreeMap<String, HeaderValue> {
     let findings = node.scope.findings;
     let mut headers = BTreeMap::new();
     let Some(section) = node.section() else {
-        node.wrong_type("a table of headers");
+        node.wrong_type_with("a table of headers", "write { Name = \"value\" }");
         return headers;
     };
     for (name, node) in section.entries() {
         let lower = name.value.to_ascii_lowercase();
         let legal = |c: u8| c.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&c);
         if name.value.is_empty() || !name.value.bytes().all(legal) {
-            findings.error(name.place, format!("{:?} is no header name", name.value), "");
+            let message = format!("{:?} is no header name", name.value);
+            findings.error(name.place, message, "letters, digits and `-` make one");
         } else if OWN_HEADERS.contains(&lower.as_str()) {
             findings.error(
                 name.place,
@@ -87,14 +88,16 @@ fn header(name: &At<String>, node: &Node<'_, '_>) -> Option<HeaderValue> {
         }
         DeValue::String(text) => {
             if text.bytes().any(|c| c != b'\t' && !(b' '..=b'~').contains(&c)) {
-                node.error(format!("the header `{}` is not plain ASCII text", name.value), "");
+                let message = format!("the header `{}` is not plain ASCII text", name.value);
+                node.error(message, "HTTP carries nothing else: encode it as the receiver expects");
                 return None;
             }
             Some(HeaderValue::Plain(text.to_string()))
         }
         DeValue::Table(_) => TableOf(secret).read(node),
         _ => {
-            node.wrong_type("a string, { env = \"NAME\" } or { file = \"…\" }");
+            let expected = "a string, { env = \"NAME\" } or { file = \"…\" }";
+            node.wrong_type_with(expected, "write it in quotes");
             None
         }
     }

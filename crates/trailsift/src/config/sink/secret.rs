@@ -47,7 +47,7 @@ impl Kind for Secret {
                 None
             }
             _ => {
-                node.wrong_type(&self.expected());
+                node.wrong_type_with(&self.expected(), "name where the secret is");
                 None
             }
         }
@@ -86,7 +86,8 @@ pub(super) fn secret(section: &mut Section<'_, '_>) -> Option<HeaderValue> {
         (None, None) => {
             // What else stands there is reported by itself.
             if section.entries().is_empty() {
-                findings.missing(section.place, "a secret needs `env` or `file`", "");
+                let hint = "write { env = \"NAME\" } or { file = \"/run/secrets/x\" }";
+                findings.missing(section.place, "a secret needs `env` or `file`", hint);
             }
             return None;
         }

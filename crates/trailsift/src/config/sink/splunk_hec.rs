@@ -50,7 +50,8 @@ pub(super) fn splunk_hec(section: &mut Section<'_, '_>) -> SplunkConfig {
     if let Some(url) = url {
         for error in settings.validate().into_iter().filter(|error| !known.contains(error)) {
             let message = format!("`{}` {}", error.key, error.problem);
-            section.scope.findings.error(url.place, message, "");
+            let hint = "give the service alone, such as \"https://splunk.example.com:8088\"";
+            section.scope.findings.error(url.place, message, hint);
         }
     }
     SplunkConfig { settings }

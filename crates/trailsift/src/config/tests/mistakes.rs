@@ -36,6 +36,7 @@ error: `service.workers` must be a whole number from 1 to 4096, but is a string
   |
 3 | workers = "many"
   |           ^^^^^^
+  = help: write its digits alone, without quotes and unit
 
 error: there is no sink `seim`
  --> trailsift.toml:7:10
@@ -75,6 +76,26 @@ fn each_mistake_has_one_error_with_its_remedy() {
         (
             "[service]\ndrain_timeout = 25\n",
             "9:17: `service.drain_timeout` must be a duration from \"0s\" to \"1h\", but is an integer",
+        ),
+        (
+            "[service]\nhash_objects = \"yes\"\n",
+            "9:16: `service.hash_objects` must be true or false, but is a string (write true or false, without quotes)",
+        ),
+        (
+            "[service]\nmemory = 64\n",
+            "9:10: `service.memory` must be a size from \"1MiB\" to \"1TiB\", but is an integer (write it with its unit, in quotes: \"64MiB\")",
+        ),
+        (
+            "[[service]]\nworkers = 1\n",
+            "8:1: `service` must be a table, but is an array (write it once: a heading in single brackets is [service],",
+        ),
+        (
+            "[service]\n[service]\n",
+            "9:2: duplicate key (keep one of them: each key and each [heading] stands once)",
+        ),
+        (
+            "[sink.s]\ntype = \"file\"\npath = \"\"\n",
+            "10:8: `sink.s.path` is no path: \"\" (write one such as \"/var/lib/trailsift\")",
         ),
         (
             "[service]\ndrain_timeout = \"2 weeks\"\n",

@@ -30,6 +30,7 @@ use crate::config::{
     self, AwsConfig, BodyShape, ByteSize, Config, FileConfig, HeaderValue, HttpConfig,
     OpenSearchConfig, SinkConfig, SinkKind, SplunkConfig,
 };
+use crate::stdio;
 
 /// How much longer than a sink's own patience the outermost limit of a write is.
 const MARGIN: Duration = Duration::from_secs(5);
@@ -121,8 +122,11 @@ async fn bare_sink(
 ) -> anyhow::Result<(Arc<dyn Sink>, Option<Duration>)> {
     Ok(match &sink.kind {
         SinkKind::Stdout => {
-            let stdout = StdoutSink::new(name);
-            (Arc::new(stdout.with_context(|| format!("sink {name} cannot be started"))?), None)
+            let stdout = stdio::standard_output().and_then(|()| StdoutSink::new(name));
+            let problem = || {
+                format!("sink {name} cannot write to standard output: connect it, or name another sink")
+            };
+            (Arc::new(stdout.with_context(problem)?), None)
         }
         SinkKind::File(file) => (Arc::new(FileSink::new(name, file_settings(file))?), None),
         SinkKind::Http(http) => {
