@@ -124,7 +124,9 @@ async fn bare_sink(
         SinkKind::Stdout => {
             let stdout = stdio::standard_output().and_then(|()| StdoutSink::new(name));
             let problem = || {
-                format!("sink {name} cannot write to standard output: connect it, or name another sink")
+                format!(
+                    "sink {name} cannot write to standard output: connect it, or name another sink"
+                )
             };
             (Arc::new(stdout.with_context(problem)?), None)
         }
@@ -276,20 +278,49 @@ mod tests {
 
     const BATCH: &str = "application/cloudevents-batch+json";
 
-    /// The `Content-Type` that the wiring names, if any, for this `[sink.siem]`.
-    fn content_type(sink: &str) -> Option<String> {
+    /// A configuration whose route leads to these sinks, the first of them `[sink.siem]`.
+    fn configured(names: &str, sinks: &str) -> Config {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("c.toml");
         let text = format!(
             "[account]\nid = \"111122223333\"\nregion = \"us-east-1\"\n\
              queue_url = \"https://sqs.us-east-1.amazonaws.com/111122223333/trail\"\n\
              buckets = [{{ name = \"org-trail\" }}]\n\
-             [[route]]\nname = \"r\"\nsinks = [\"siem\"]\n\
+             [[route]]\nname = \"r\"\nsinks = [{names}]\n\
              selector = [{{ eventSource = {{ exists = true }} }}]\n\
-             [sink.siem]\ntype = \"http\"\nurl = \"https://collector.example.com/\"\n{sink}"
+             [sink.siem]\ntype = \"http\"\nurl = \"https://collector.example.com/\"\n{sinks}"
         );
         std::fs::write(&path, text).expect("written");
-        let config = config::load(&path).expect("valid").config;
+        config::load(&path).expect("valid").config
+    }
+
+    #[test]
+    fn half_of_the_workers_wait_for_sinks_that_linger_long_and_as_many_for_the_others() {
+        let budget = Budget::plan(256 << 20, 64, 1, 1 << 20);
+        let plan = |names: &str, sinks: &str| {
+            let config = configured(names, sinks);
+            let lingering = Lingering::plan(&config, &budget);
+            let of = |sink: &SinkConfig| lingering.of(sink.batch.linger);
+            config.sinks.values().map(of).collect::<Vec<_>>()
+        };
+        let lake = |name: &str, more: &str| {
+            format!(
+                "[sink.{name}]\ntype = \"s3\"\nbucket = \"lake\"\nregion = \"us-east-1\"\n{more}"
+            )
+        };
+        // The folder of the quarantine is one of those that do not linger.
+        assert_eq!(plan("\"siem\"", ""), [16]);
+        assert_eq!(plan("\"siem\", \"lake\"", &lake("lake", "")), [32, 16]);
+        let two = lake("lake", "") + &lake("other", "batch = { bytes = \"1MiB\" }\n");
+        assert_eq!(plan("\"siem\", \"lake\", \"other\"", &two), [16, 16, 16]);
+        // Nobody waits for one that is best effort.
+        let two = lake("lake", "") + &lake("other", "required = false\n");
+        assert_eq!(plan("\"siem\", \"lake\", \"other\"", &two)[0], 32);
+    }
+
+    /// The `Content-Type` that the wiring names, if any, for this `[sink.siem]`.
+    fn content_type(sink: &str) -> Option<String> {
+        let config = configured("\"siem\"", sink);
         let sink = &config.sinks["siem"];
         let SinkKind::Http(http) = &sink.kind else { panic!("an http sink") };
         let headers = http_settings(http, media_type(sink, http)).headers;
