@@ -181,7 +181,7 @@ impl Lane {
         }
         let (mut sifter, mut step) = match brief {
             Some(sifter) => (sifter, Ok(Progress::Done)),
-            None => self.sift(self.sifter(file), fed).await,
+            None => Box::pin(self.sift(self.sifter(file), fed)).await,
         };
         let mut counted = Counts::default();
         let mut bad = BadRecords::default();
@@ -209,7 +209,7 @@ impl Lane {
                     Fed { parts, is_end: reading.is_ended() }
                 }
             };
-            (sifter, step) = self.sift(sifter, fed).await;
+            (sifter, step) = Box::pin(self.sift(sifter, fed)).await;
         };
         let (counts, sha256, traits) = (sifter.counts(), sifter.sha256(), sifter.traits());
         let found = replayed.of(sifter.take(), &from, &mut bad);
@@ -242,7 +242,8 @@ impl Lane {
         if settings.hash_objects { sifter.with_sha256() } else { sifter }
     }
 
-    /// Feeds what was read and sifts it where work that keeps a core busy runs.
+    /// Feeds what was read and sifts it where work that keeps a core busy runs. A large future, which
+    /// small files do without: put it on the heap.
     async fn sift(&self, mut sifter: Sifter, fed: Fed) -> (Sifter, Result<Progress, ObjectFault>) {
         let work = move |scratch: &mut _| {
             fed.into_sifter(&mut sifter);
@@ -277,8 +278,9 @@ impl Lane {
         if found.is_empty() {
             return Ok(());
         }
-        let delivered = self.shared.dispatcher.deliver(found, from, origin).await;
-        delivered.map_err(Broken::Undelivered)
+        // On the heap: few files have anything for anybody, and all would carry the room for it.
+        let delivering = Box::pin(self.shared.dispatcher.deliver(found, from, origin));
+        delivering.await.map_err(Broken::Undelivered)
     }
 
     /// What is known of the revision that answered. It need not be the notified one.

@@ -162,7 +162,7 @@ impl Lane {
                     if unreadable > BAD_ENTRIES {
                         continue;
                     }
-                    self.park_once(origin, parcel_of_entry(fault, origin)).await
+                    Box::pin(self.park_once(origin, parcel_of_entry(fault, origin))).await
                 }
             };
             match outcome {
@@ -219,7 +219,10 @@ impl Lane {
 
     async fn settle_in_a_span(&self, object: &NotifiedObject, origin: Origin<'_>) -> Outcome {
         let span = spans::of_object(&self.account.name, origin.message, object);
-        let outcome = self.settle(object, origin).instrument(span.clone()).await;
+        // On the heap: most of a worker's future is this one, and a future is copied a dozen times on
+        // its way into a task and out of it.
+        let settling = Box::pin(self.settle(object, origin));
+        let outcome = settling.instrument(span.clone()).await;
         let (word, reason) = match &outcome {
             Outcome::Done => ("done", None),
             Outcome::Skipped(kind) => ("skipped", Some(*kind)),
@@ -258,7 +261,9 @@ impl Lane {
     }
 
     async fn park_message(&self, origin: Origin<'_>, reason: Reason, error: String) -> Verdict {
-        match self.park_once(origin, parcel_of_message(origin, reason, error)).await {
+        // On the heap: every worker's future would be larger for what is seldom needed.
+        let parking = Box::pin(self.park_once(origin, parcel_of_message(origin, reason, error)));
+        match parking.await {
             Outcome::Retry { after, error, .. } => {
                 tracing::warn!(
                     account = self.account.name,
