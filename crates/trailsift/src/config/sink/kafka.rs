@@ -100,7 +100,10 @@ const USERNAME: Text = Text {
     what: "the name of a user",
     judge: |text| match !text.is_empty() && !text.contains(char::is_control) {
         true => Ok(()),
-        false => Err(("is empty or holds a control character".into(), String::new())),
+        false => Err((
+            "is empty or holds a control character".into(),
+            "write it as the brokers know it".into(),
+        )),
     },
 };
 
@@ -165,7 +168,8 @@ pub(super) fn kafka(section: &mut Section<'_, '_>, kind: Place) -> KafkaConfig {
     if let Some(file) = ca_file.as_ref().filter(|_| is_encrypted)
         && let Err(problem) = judge_authorities(&file.value)
     {
-        findings.error(file.place, format!("`ca_file` {problem}"), "");
+        let hint = "name a file of certificates in PEM that the user of trailsift may read";
+        findings.error(file.place, format!("`ca_file` {problem}"), hint);
     }
     let certificate = certificate(section, is_encrypted);
     let sasl = section.get("sasl", TableOf(sasl));
@@ -234,7 +238,9 @@ fn certificate(section: &mut Section<'_, '_>, is_encrypted: bool) -> Option<Kafk
         Err(problem) => {
             let cause = std::error::Error::source(&problem);
             let cause = cause.map_or_else(String::new, |cause| format!(" ({cause})"));
-            findings.error(place, format!("{problem}{cause}"), "");
+            let hint =
+                "name a certificate and its own key, in PEM, that the user of trailsift may read";
+            findings.error(place, format!("{problem}{cause}"), hint);
         }
     }
     Some(certificate)
@@ -306,9 +312,15 @@ fn sasl(section: &mut Section<'_, '_>) -> Option<Sasl> {
             external_id: external_id.map(|at| at.value),
         }));
     }
+    let Some(mechanism) = mechanism else {
+        // Which keys belong to it is unknown.
+        section.get("username", User);
+        section.get("password", Secret);
+        return None;
+    };
     let others = [("region", region), ("role_arn", role_arn), ("external_id", external_id)];
     for (key, value) in others {
-        if let Some(value) = value.filter(|_| mechanism.is_some()) {
+        if let Some(value) = value {
             findings.error(
                 value.place,
                 format!("`{key}` has no meaning without mechanism = \"{MSK}\""),
@@ -319,7 +331,7 @@ fn sasl(section: &mut Section<'_, '_>) -> Option<Sasl> {
     let username = section.need("username", User);
     let password = section.need("password", Secret);
     Some(Sasl::Password(KafkaLogin {
-        mechanism: mechanism?.value?,
+        mechanism: mechanism.value?,
         username: username?.value,
         password: password?.value,
     }))
