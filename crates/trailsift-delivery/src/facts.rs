@@ -68,7 +68,9 @@ pub fn fingerprint<'e>(events: impl IntoIterator<Item = (&'e Entry, &'e [u8])>) 
 /// where that is no time.
 pub fn time(event: &Event<'_>) -> Option<OffsetDateTime> {
     let text = event.text("eventTime").or_else(|| event.text("time"))?;
-    OffsetDateTime::parse(&text, &Rfc3339).ok()?.checked_to_offset(UtcOffset::UTC)
+    let time = OffsetDateTime::parse(&text, &Rfc3339).ok()?.checked_to_offset(UtcOffset::UTC)?;
+    // The year 0 of another offset; no partition and no index has a sign in its name.
+    Some(time).filter(|time| time.year() >= 0)
 }
 
 /// The account that the record itself says it belongs to, as it stands there.
