@@ -82,7 +82,10 @@ pub fn init(format: LogFormat, verbose: u8) -> Logging {
     };
     let logging = start(lines, filter);
     if let Some(error) = trouble {
-        tracing::warn!(error = escaped(&error.to_string()), "RUST_LOG is left out: it cannot be read");
+        tracing::warn!(
+            error = escaped(&error.to_string()),
+            "RUST_LOG is left out: it cannot be read"
+        );
     }
     logging
 }

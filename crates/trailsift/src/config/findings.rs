@@ -168,7 +168,9 @@ impl Findings {
         let message = message.into();
         let hint = match message.starts_with("duplicate key") {
             true => "keep one of them: each key and each [heading] stands once",
-            false => "TOML is lines of `key = value` below a [heading], text in quotes: https://toml.io",
+            false => {
+                "TOML is lines of `key = value` below a [heading], text in quotes: https://toml.io"
+            }
         };
         self.add(Severity::Error, Nature::Syntax, Subject::Place(place), message, hint);
     }

@@ -80,7 +80,10 @@ const RETRY: RetryConfig = RetryConfig { deadline: Duration::from_secs(300) };
 /// Reads the table of all sinks.
 pub(super) fn sinks(node: &Node<'_, '_>) -> Vec<SinkDraft> {
     let Some(section) = node.section() else {
-        node.wrong_type_with("a table of sinks: [sink.NAME]", "give each sink a heading with its name");
+        node.wrong_type_with(
+            "a table of sinks: [sink.NAME]",
+            "give each sink a heading with its name",
+        );
         return Vec::new();
     };
     let entries = section.entries();
@@ -116,7 +119,10 @@ fn sink(name: At<String>, node: &Node<'_, '_>) -> SinkDraft {
             config
         }
         None => {
-            let hint = format!("write a heading, [sink.{}], and its keys below", name.value.escape_debug());
+            let hint = format!(
+                "write a heading, [sink.{}], and its keys below",
+                name.value.escape_debug()
+            );
             node.wrong_type_with("a table", &hint);
             None
         }

@@ -38,7 +38,7 @@ pub(super) fn file(section: &mut Section<'_, '_>, place: &mut Option<Place>) -> 
             section.scope.findings.error(
                 path.place,
                 format!("`{}` {}", error.key, error.problem),
-                "",
+                "it looks like \"/var/lib/trailsift/events.jsonl\"",
             );
         }
     }
