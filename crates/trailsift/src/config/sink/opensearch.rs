@@ -53,7 +53,10 @@ const USERNAME: Text = Text {
     what: "the name of a user",
     judge: |text| match !text.is_empty() && !text.contains(|c: char| c == ':' || c.is_control()) {
         true => Ok(()),
-        false => Err(("is empty, or holds a colon or a control character".into(), String::new())),
+        false => Err((
+            "is empty, or holds a colon or a control character".into(),
+            "write the user's name as the cluster has it".into(),
+        )),
     },
 };
 

@@ -22,7 +22,10 @@ const LABEL: Text = Text {
     what: "text",
     judge: |text| match !text.is_empty() && !text.chars().any(char::is_control) {
         true => Ok(()),
-        false => Err(("is empty or holds a control character".into(), String::new())),
+        false => Err((
+            "is empty or holds a control character".into(),
+            "write plain text, or leave it out".into(),
+        )),
     },
 };
 

@@ -68,7 +68,12 @@ fn tables() -> Vec<(&'static str, String)> {
         ("/definitions/opensearch_sink", sink("opensearch", "url = \"https://h/\"\nKEYS\n")),
         (
             "/definitions/opensearch_sink/properties/aws",
-            sink("opensearch", "url = \"https://h/\"\naws = { region = \"us-east-1\", KEYS }\n"),
+            // A collection of Serverless wants it said.
+            sink(
+                "opensearch",
+                "url = \"https://h/\"\ndocument_id = \"event\"\n\
+                 aws = { region = \"us-east-1\", KEYS }\n",
+            ),
         ),
         ("/definitions/otlp_sink", sink("otlp", "url = \"https://h/\"\nKEYS\n")),
         ("/definitions/kafka_sink", sink("kafka", &format!("{TOPIC_OF_KAFKA}KEYS\n"))),

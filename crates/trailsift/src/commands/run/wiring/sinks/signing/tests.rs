@@ -119,7 +119,7 @@ async fn answer(
         }
         Ok(_) if uri.path() == "/" => match service.service {
             "aoss" => StatusCode::NOT_FOUND.into_response(),
-            _ => "{}".into_response(),
+            _ => ([("content-type", "application/json")], "{}").into_response(),
         },
         Ok(signature) => {
             service.taken.push((signature, body));
