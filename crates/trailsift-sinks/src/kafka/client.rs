@@ -171,8 +171,8 @@ fn config(settings: &KafkaSettings, credentials: &Credentials, tokens: bool) -> 
         // there is known before its messages time out, which says nothing.
         .set("allow.auto.create.topics", "false")
         .set("topic.metadata.propagation.max.ms", (milliseconds / 2).min(30_000).to_string())
-        // After an outage nobody waits for longer than this.
-        .set("reconnect.backoff.max.ms", "2000")
+        // After an outage nobody waits for longer than this, and a message has several attempts.
+        .set("reconnect.backoff.max.ms", (milliseconds / 4).clamp(100, 2_000).to_string())
         // Batches come ready-made; a moment is enough to hand one over.
         .set("linger.ms", "2")
         .set("queue.buffering.max.kbytes", QUEUE_KIBIBYTES.to_string())

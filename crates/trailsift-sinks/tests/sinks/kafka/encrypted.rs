@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use trailsift_core::SinkError;
 use trailsift_sinks::{BuildError, KafkaCertificate, KafkaToken, KafkaTokens, SecretSource};
 
-use super::front::{Accepted, Front, Rules, authority_of};
+use super::front::{Accepted, Front, Login, Rules, authority_of};
 use super::*;
 use crate::certificates::Authority;
 
@@ -306,7 +306,7 @@ async fn a_login_at_kafka_goes_on_with_a_newer_token_before_the_old_one_ends() {
         deliver_at_last(&sink, id).await;
         let logins = guarded.front.logins();
         assert!(logins.iter().all(|login| login.is_accepted), "{logins:?}");
-        let on_one_connection = |first: &super::front::Login| {
+        let on_one_connection = |first: &Login| {
             logins
                 .iter()
                 .any(|login| login.connection == first.connection && login.token != first.token)
