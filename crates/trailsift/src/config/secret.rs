@@ -58,7 +58,7 @@ pub(super) fn judge_file(path: &Path) -> Verdict {
 
 fn judge_value(value: &str, what: &str) -> Verdict {
     if value.is_empty() {
-        return Err((format!("{what} is empty"), String::new()));
+        return Err((format!("{what} is empty"), "put the secret there, and nothing else".into()));
     }
     if value.bytes().any(|c| c != b'\t' && !(b' '..=b'~').contains(&c)) {
         let problem = format!("{what} holds a character that no header may hold");

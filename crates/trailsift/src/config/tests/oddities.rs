@@ -256,7 +256,7 @@ fn each_mistake_in_a_network_or_an_actor_is_one_error() {
         ),
         (
             cidr("[10]"),
-            "11:29: `route.selector.sourceIPAddress.cidr` must be a network such as \"10.0.0.0/8\" or \"2001:db8::/32\", or a single address, but is an integer".into(),
+            "11:29: `route.selector.sourceIPAddress.cidr` must be a network such as \"10.0.0.0/8\" or \"2001:db8::/32\", or a single address, but is an integer (write it as text, in quotes)".into(),
         ),
         (
             cidr("\"10.0.0.0/8\""),
