@@ -65,11 +65,12 @@ pub(super) fn stdout() -> SinkConfig {
 
 const BATCH: BatchConfig =
     BatchConfig { events: 500, bytes: ByteSize::mebibytes(1), linger: Duration::from_millis(200) };
-/// A sink that writes objects: each costs a request, and whoever reads them opens every one.
+/// A sink that writes objects: each costs a request, and whoever reads them opens every one. Its
+/// messages keep their workers meanwhile, so it waits for less than it may.
 const BATCH_OF_OBJECTS: BatchConfig = BatchConfig {
     events: MOST_EVENTS as usize,
     bytes: ByteSize::mebibytes(16),
-    linger: Duration::from_secs(LONGEST_LINGER),
+    linger: Duration::from_secs(10),
 };
 const MOST_EVENTS: u32 = 100_000;
 /// The most seconds that an event may wait for company. Its message waits for a minute and then comes
