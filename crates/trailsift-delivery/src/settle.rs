@@ -35,8 +35,8 @@ pub(crate) fn settle(
     settled
 }
 
-/// The opposite of [`settle`]: an outcome that names every entry with an error. Where every entry
-/// ended fatally, it is the write as a whole that did.
+/// The outcome of a write whose entries were settled one by one: it names every entry with an error.
+/// Where every entry ended fatally, it is the write as a whole that did.
 pub fn answer(mut settled: Vec<Option<SinkError>>) -> Result<WriteOutcome, SinkError> {
     let fatal = |error: &Option<SinkError>| {
         error.as_ref().is_some_and(|error| error.disposition == Disposition::Fatal)
