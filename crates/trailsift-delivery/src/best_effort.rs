@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use trailsift_core::{Batch, Entry, Limits, Sink, SinkError, WriteOutcome};
 
 use crate::SinkMetrics;
@@ -28,6 +28,9 @@ impl Default for BufferSettings {
 
 /// Writes that are under way at the same time.
 const WRITES: usize = 4;
+/// How often the sink is told at the end to wait for no company: what was handed to it may be on its way
+/// still.
+const HURRY: Duration = Duration::from_millis(100);
 /// The least time between two log lines about losses.
 const QUIET: Duration = Duration::from_secs(30);
 
@@ -106,13 +109,18 @@ impl Sink for BestEffort {
         self.inner.check().await
     }
 
+    async fn turned(&self) {
+        self.inner.turned().await;
+    }
+
     async fn write(&self, batch: &Batch) -> Result<WriteOutcome, SinkError> {
         if self.shared.put(&batch.entries) {
             self.start();
             self.shared.wake.notify_one();
         }
-        // The buffer takes in nothing while what is being written waits for company.
-        if self.shared.is_half_full() {
+        // What was handed on before; the writer says the same of what it hands on from now on.
+        let is_half_full = self.shared.is_half_full(&self.shared.buffer());
+        if is_half_full {
             self.inner.hurry();
         }
         Ok(WriteOutcome::default())
@@ -127,7 +135,10 @@ impl Sink for BestEffort {
         self.shared.wake.notify_one();
         let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(mut task) = task {
-            while task.join_next().await.is_some() {}
+            // Cancel safety: a join that is cut off has taken no task's end.
+            while !matches!(timeout(HURRY, task.join_next()).await, Ok(None)) {
+                self.inner.hurry();
+            }
         }
         self.inner.close().await;
     }
@@ -146,8 +157,8 @@ impl Shared {
         self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn is_half_full(&self) -> bool {
-        let buffer = self.buffer();
+    /// Whether what waits for company keeps others out: half of the room is taken.
+    fn is_half_full(&self, buffer: &Buffer) -> bool {
         buffer.events > self.settings.events / 2 || buffer.bytes > self.settings.bytes / 2
     }
 
@@ -215,17 +226,18 @@ impl Writer {
     async fn run(self) {
         let mut writes: JoinSet<()> = JoinSet::new();
         loop {
-            let (entries, closed) = {
+            let (entries, hurries, closed) = {
                 let mut buffer = self.shared.buffer();
+                let hurries = buffer.closed || self.shared.is_half_full(&buffer);
                 let room = writes.len() < WRITES;
                 let entries =
                     if room { std::mem::take(&mut buffer.waiting) } else { VecDeque::new() };
-                (entries, buffer.closed && buffer.waiting.is_empty())
+                (entries, hurries, buffer.closed && buffer.waiting.is_empty())
             };
             if !entries.is_empty() {
                 let (inner, shared) = (Arc::clone(&self.inner), Arc::clone(&self.shared));
                 writes.spawn(async move {
-                    let batch = Batch { entries: entries.into(), more_follows: false };
+                    let batch = Batch { entries: entries.into(), more_follows: hurries };
                     let result = inner.write(&batch).await;
                     shared.settled(&batch, result);
                 });

@@ -99,7 +99,7 @@ async fn a_close_that_is_cut_off_counts_what_is_lost() {
     let metrics = metrics();
     let best = BestEffort::new(gated(&gate), settings(10, 100), &metrics);
     assert!(best.write(&batch(["1", "2"])).await.is_ok());
-    let closing = tokio::time::timeout(Duration::from_secs(5), best.close()).await;
+    let closing = timeout(Duration::from_secs(5), best.close()).await;
     assert!(closing.is_err());
     // The writer is aborted, which takes effect at its next turn.
     while counted(&metrics, "dropped") < 2.0 {
@@ -150,4 +150,49 @@ async fn a_batch_that_waits_for_company_for_long_costs_no_event() {
     assert_eq!(written, (0..1000).map(|n| n.to_string()).collect::<Vec<_>>());
     // It still gathers: half of the buffer at a time.
     assert!(sink.written().len() <= 40, "{}", sink.written().len());
+}
+
+/// A best-effort sink whose batches wait for company for half a minute.
+fn lingering(
+    sink: Arc<ScriptedSink>,
+    buffer: BufferSettings,
+    metrics: &SinkMetrics,
+) -> Arc<dyn Sink> {
+    let batch = BatchSettings {
+        events: 100_000,
+        linger: Duration::from_secs(30),
+        ..BatchSettings::default()
+    };
+    let decoration = Decoration { required: false, batch, buffer, ..Decoration::default() };
+    decorate(sink, decoration, metrics)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_of_more_than_half_a_buffer_waits_for_no_company() {
+    let sink = ScriptedSink::new(|_| async { Answer::Ok(WriteOutcome::default()) });
+    let metrics = metrics();
+    let best = lingering(sink.clone(), settings(10, 1 << 20), &metrics);
+    for _ in 0..3 {
+        assert!(best.write(&batch(["1", "2", "3", "4", "5", "6"])).await.is_ok());
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    assert_eq!((counted(&metrics, "dropped"), all(&sink).len()), (0.0, 18));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_waits_for_no_company() {
+    // Handed on already, or not even looked at.
+    for pause in [Duration::from_secs(1), Duration::ZERO] {
+        let sink = ScriptedSink::new(|_| async { Answer::Ok(WriteOutcome::default()) });
+        let metrics = metrics();
+        let best = lingering(sink.clone(), settings(10, 1 << 20), &metrics);
+        assert!(best.write(&batch(["1"])).await.is_ok());
+        tokio::time::sleep(pause).await;
+        assert!(best.write(&batch(["2"])).await.is_ok());
+        let closing = timeout(Duration::from_secs(1), best.close()).await;
+        assert!(closing.is_ok(), "after {pause:?}");
+        let mut written = all(&sink);
+        written.sort();
+        assert_eq!((counted(&metrics, "dropped"), written), (0.0, vec!["1".into(), "2".into()]));
+    }
 }
