@@ -1,6 +1,11 @@
+use std::sync::Mutex;
+
 use aws_config::SdkConfig;
 use aws_sdk_s3::config::SharedCredentialsProvider;
 use tokio::time::advance;
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Metadata, Subscriber};
 
 use super::*;
 use crate::test_server::{Answer, TestServer, sdk_config};
@@ -292,5 +297,58 @@ async fn refusals_are_told_apart() {
         ("", "", None),
     ] {
         assert_eq!(signer.heed(code, message, None), expected, "{code}: {message}");
+    }
+}
+
+/// What everybody logs, at every level.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<String>>);
+
+impl Visit for Log {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.0.lock().expect("whole").push_str(&format!("{field}={value:?} "));
+    }
+}
+
+impl Subscriber for Log {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        event.record(&mut self.clone());
+    }
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+}
+
+#[tokio::test]
+async fn no_log_of_any_level_holds_a_secret_of_a_signature() {
+    const TOKEN: &str = "SessionTokenOfARole";
+    let log = Log::default();
+    let _logging = tracing::subscriber::set_default(log.clone());
+    tracing::trace!("the log is read");
+    let signer = signer("kafka-cluster", SECRET, KEY, Some(TOKEN)).await;
+    let url = "https://k.example/?Action=kafka-cluster%3AConnect";
+    let made = signer.presign("GET", url, Duration::from_secs(900)).await.expect("a URL");
+    assert!(made.url.contains(TOKEN));
+    let request =
+        Unsigned { method: "POST", url: "https://e.example/_bulk", headers: &[], body: b"event" };
+    signer.sign(&request).await.expect("a signature");
+    let logged = log.0.lock().expect("whole").clone();
+    assert!(logged.contains("the log is read"), "{logged}");
+    let signature = made.url.rsplit_once("X-Amz-Signature=").expect("a signature").1;
+    for secret in [TOKEN, SECRET, &signature[..64], "event"] {
+        assert!(!logged.contains(secret), "{secret} in {logged}");
     }
 }
