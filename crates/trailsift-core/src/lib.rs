@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod chain;
 mod clock;
 mod disposition;
 mod ledger;
@@ -11,6 +12,7 @@ mod selection;
 mod sink;
 mod store;
 
+pub use chain::chain;
 pub use clock::{Clock, SystemClock};
 pub use disposition::Disposition;
 pub use ledger::{Known, Ledger, LedgerError, ObjectId, Revision, Settlement};

@@ -75,6 +75,12 @@ pub trait Sink: fmt::Debug + Send + Sync {
     /// Whether the sink could be written to now. Decides readiness, never correctness.
     async fn check(&self) -> Result<(), SinkError>;
 
+    /// Returns when [`Sink::check`] would answer otherwise than it did last, so that whoever watches
+    /// need not wait until it asks again. Never, at a sink that learns nothing between two checks.
+    async fn turned(&self) {
+        std::future::pending().await
+    }
+
     /// Writes every entry of the batch.
     ///
     /// # Errors

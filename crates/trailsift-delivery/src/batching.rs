@@ -159,6 +159,10 @@ impl Sink for Batching {
         self.inner.check().await
     }
 
+    async fn turned(&self) {
+        self.inner.turned().await;
+    }
+
     async fn write(&self, batch: &Batch) -> Result<WriteOutcome, SinkError> {
         let mut settled = Vec::with_capacity(batch.entries.len());
         let mut entries = Vec::with_capacity(batch.entries.len());

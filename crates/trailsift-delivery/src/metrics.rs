@@ -155,6 +155,10 @@ impl Sink for Metered {
         self.inner.check().await
     }
 
+    async fn turned(&self) {
+        self.inner.turned().await;
+    }
+
     async fn write(&self, batch: &Batch) -> Result<WriteOutcome, SinkError> {
         let result = self.inner.write(batch).await;
         self.meter.outcome(batch.entries.len(), &result);
@@ -195,6 +199,10 @@ impl Sink for Timed {
 
     async fn check(&self) -> Result<(), SinkError> {
         self.inner.check().await
+    }
+
+    async fn turned(&self) {
+        self.inner.turned().await;
     }
 
     async fn write(&self, batch: &Batch) -> Result<WriteOutcome, SinkError> {

@@ -90,8 +90,18 @@ impl Sink for Retry {
     }
 
     async fn check(&self) -> Result<(), SinkError> {
+        // Asked first, for the spell has turned until it was: whoever watches would ask for ever.
+        let trouble = self.spell.trouble();
         self.inner.check().await?;
-        self.spell.trouble().map_or(Ok(()), |trouble| Err(SinkError::retry(trouble)))
+        trouble.map_or(Ok(()), |trouble| Err(SinkError::retry(trouble)))
+    }
+
+    async fn turned(&self) {
+        // Cancel safety: both only look.
+        tokio::select! {
+            () = self.spell.turned() => {}
+            () = self.inner.turned() => {}
+        }
     }
 
     async fn write(&self, batch: &Batch) -> Result<WriteOutcome, SinkError> {

@@ -40,6 +40,10 @@ impl Sink for Timeout {
         check.await.unwrap_or_else(|_| Err(self.expired()))
     }
 
+    async fn turned(&self) {
+        self.inner.turned().await;
+    }
+
     async fn write(&self, batch: &Batch) -> Result<WriteOutcome, SinkError> {
         let write = tokio::time::timeout(self.after, self.inner.write(batch));
         write.await.unwrap_or_else(|_| Err(self.expired()))

@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
-use trailsift_core::{Queue, QueueError, Receipt};
+use trailsift_core::{Queue, QueueError, Receipt, chain};
 
-use crate::dispatcher::chain;
 use crate::health::AccountHealth;
 use crate::lease::Lease;
 

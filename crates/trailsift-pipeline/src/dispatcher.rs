@@ -1,4 +1,3 @@
-use std::error::Error;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,7 +7,7 @@ use futures::future::join_all;
 use tokio::time::timeout;
 use trailsift_core::{
     Clock, Disposition, Known, Message, ObjectId, Reason, Record, RouteSet, Sink, SinkError,
-    Source, WriteOutcome,
+    Source, WriteOutcome, chain,
 };
 use trailsift_route::{Format, Formatter};
 use trailsift_trail::{FaultyRecord, Found, event_time};
@@ -318,6 +317,7 @@ impl Dispatcher {
         let mut trouble: Result<(), Undelivered> = Ok(());
         let mut first_open = owed.end();
         let acknowledged = owed.len().saturating_sub(outcome.failures.len());
+        let (mut refused, mut parcels) = (Vec::new(), Vec::new());
         for failure in outcome.failures {
             let Some((record, obligation)) = owed.take(failure.index) else {
                 // A sink that names entries that it was not given is not to be believed.
@@ -337,19 +337,23 @@ impl Dispatcher {
                 format => format!(" (format {})", format.name()),
             };
             let error = format!("sink {}{format}: {}", outlet.sink.name(), chain(&failure.error));
-            let parcel = Parcel {
+            parcels.push(Parcel {
                 index: Some(record.index),
                 sink: Some(outlet.sink.name()),
                 data: Some(&record.bytes),
                 ..parcel_of(&from.source, origin, reason, error)
-            };
-            match self.quarantine.park(parcel).await {
+            });
+            refused.push((record.index, obligation));
+        }
+        let parked = self.quarantine.park_all(parcels).await;
+        for ((index, obligation), parked) in refused.into_iter().zip(parked) {
+            match parked {
                 Ok(()) => {
                     obligation.settle();
                     delivering.quarantined(1);
                 }
                 Err(error) => {
-                    first_open = first_open.min(record.index);
+                    first_open = first_open.min(index);
                     trouble = trouble.and(Err(not_parked(&error)));
                 }
             }
@@ -369,19 +373,20 @@ impl Dispatcher {
     ) -> Result<(), Undelivered> {
         let Some((_, last)) = faulty.last() else { return Ok(()) };
         let end = last.index + 1;
-        // Side by side, so that the quarantine's sink writes them as one batch.
-        let parking = faulty.into_iter().map(|(obligation, record)| async move {
-            let parcel = Parcel {
-                index: Some(record.index),
-                data: Some(&record.data),
-                ..parcel_of(&from.source, origin, record.reason, record.detail)
-            };
-            let parked = self.quarantine.park(parcel).await;
+        let parcels = faulty.iter().map(|(_, record)| Parcel {
+            index: Some(record.index),
+            data: Some(&record.data),
+            ..parcel_of(&from.source, origin, record.reason, record.detail.clone())
+        });
+        let parcels = parcels.collect();
+        let parked = self.quarantine.park_all(parcels).await;
+        let settled = faulty.into_iter().zip(parked).map(|((obligation, record), parked)| {
             parked.map_err(|error| (record.index, not_parked(&error)))?;
             obligation.settle();
             Ok(())
         });
-        let parked: Result<(), _> = join_all(parking).await.into_iter().collect();
+        // Every one that is parked is settled, also after one that is not.
+        let parked = settled.fold(Ok(()), |all: Result<(), _>, one| all.and(one));
         let first_open = parked.as_ref().err().map_or(end, |(index, _)| *index);
         self.note(from, QUARANTINE, RouteSet::EMPTY, first_open).await;
         parked.map_err(|(_, error)| error)
@@ -449,6 +454,7 @@ pub(crate) fn parcel_of_message(origin: Origin<'_>, reason: Reason, error: Strin
         index: None,
         sink: None,
         data: None,
+        more_follows: origin.more_follows,
     }
 }
 
@@ -471,18 +477,6 @@ fn undelivered(outlet: &Outlet, error: &SinkError) -> Undelivered {
 
 fn not_parked(error: &crate::quarantine::NotParked) -> Undelivered {
     Undelivered { after: error.after(), ..Undelivered::new(chain(error)) }
-}
-
-/// An error with its causes, in one line.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -8,10 +8,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use trailsift_core::{Message, QueueError};
+use trailsift_core::{Message, QueueError, chain};
 
 use crate::backoff::full_jitter;
-use crate::dispatcher::chain;
 use crate::service::{Lane, Settings};
 use crate::sinks;
 use crate::worker;

@@ -2,14 +2,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use trailsift_core::{
-    Disposition, Known, LogFile, ObjectId, Reason, Revision, Settlement, Source, StoreError,
+    Disposition, Known, LogFile, ObjectId, Reason, Revision, Settlement, Source, StoreError, chain,
 };
 use trailsift_trail::{Counts, NotifiedObject, ObjectFault, Replay};
 
 use crate::admission::{Admission, admit};
 use crate::asked::Asked;
 use crate::backoff::full_jitter;
-use crate::dispatcher::{Origin, Undelivered, chain, parcel_of};
+use crate::dispatcher::{Origin, Undelivered, parcel_of};
 use crate::notes::warn_of_refused;
 use crate::pass::{Broken, Read, Replayed};
 use crate::quarantine::Parcel;

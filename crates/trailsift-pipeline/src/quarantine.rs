@@ -4,12 +4,14 @@ use std::time::{Duration, SystemTime};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
+use futures::future::join_all;
 use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-use trailsift_core::{Batch, Clock, Disposition, Entry, Message, Reason, Sink, SinkError, Source};
+use trailsift_core::{
+    Batch, Clock, Disposition, Entry, Message, Reason, Sink, SinkError, Source, chain,
+};
 
-use crate::dispatcher::chain;
 use crate::metrics::PipelineMetrics;
 use crate::patience::{GivenUp, Patience, Share};
 
@@ -48,7 +50,12 @@ pub(crate) struct Parcel<'a> {
     pub(crate) sink: Option<&'a str>,
     /// The record, or the first KiB of what cannot be read.
     pub(crate) data: Option<&'a [u8]>,
+    /// Its message has more to deliver or to park, but only once this is parked.
+    pub(crate) more_follows: bool,
 }
+
+/// How many parcels of a message are parked side by side: for each, its line is in memory.
+const AT_ONCE: usize = 64;
 
 /// One line of the quarantine, as the operator's page documents it.
 #[derive(Serialize)]
@@ -143,6 +150,24 @@ impl Quarantine {
         Ok(())
     }
 
+    /// Parks each, and answers in their order. Side by side, so that the quarantine's sink writes them as
+    /// few batches, and the message waits for the company of others once.
+    pub(crate) async fn park_all(&self, parcels: Vec<Parcel<'_>>) -> Vec<Result<(), NotParked>> {
+        let mut answers = Vec::with_capacity(parcels.len());
+        let mut parcels = parcels.into_iter().peekable();
+        while parcels.peek().is_some() {
+            let mut group: Vec<_> = parcels.by_ref().take(AT_ONCE).collect();
+            let others_follow = parcels.peek().is_some();
+            // The last one alone says so, or it would not find the others of its group there.
+            let last = group.len() - 1;
+            for (place, parcel) in group.iter_mut().enumerate() {
+                parcel.more_follows = place == last && (others_follow || parcel.more_follows);
+            }
+            answers.extend(join_all(group.into_iter().map(|parcel| self.park(parcel))).await);
+        }
+        answers
+    }
+
     async fn write(&self, parcel: &Parcel<'_>) -> Result<(), NotParked> {
         let (sink, patience) = match &self.place {
             Place::Sink(sink, patience) => (sink, patience),
@@ -161,7 +186,7 @@ impl Quarantine {
                 etag: None,
             }),
         };
-        let batch = Batch { entries: vec![entry], more_follows: false };
+        let batch = Batch { entries: vec![entry], more_follows: parcel.more_follows };
         // Cancel safety: a parcel whose write is given up is not parked; it comes again with its
         // message, and at worst is there twice.
         let outcome = tokio::select! {

@@ -8,9 +8,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::time::{Instant, sleep};
-use trailsift_core::{LogFile, ObjectStore, OpenObject, Resume, StoreError};
+use trailsift_core::{LogFile, ObjectStore, OpenObject, Resume, StoreError, chain};
 
-use crate::dispatcher::chain;
 use crate::health::AccountHealth;
 
 /// How many reads in a row must be refused until that is no single object's fault.

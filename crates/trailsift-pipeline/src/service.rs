@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use trailsift_core::{
-    Clock, Ledger, LogFile, MessageId, ObjectStore, Queue, QueueStatus, Selection, Sink,
+    Clock, Ledger, LogFile, MessageId, ObjectStore, Queue, QueueStatus, Selection, chain,
 };
 use trailsift_route::Format;
 use trailsift_trail::{Judge, MultiMember};
@@ -36,8 +36,6 @@ use crate::turns::Turns;
 use crate::watched::watched;
 use crate::wholes::Wholes;
 
-/// How often each required sink is asked whether it is well. Decides readiness alone.
-const SINK_CHECK_INTERVAL: Duration = Duration::from_secs(30);
 /// How often a queue from which messages come is asked how many it has left.
 const BACKLOG_INTERVAL: Duration = Duration::from_secs(60);
 /// How long that answer may take.
@@ -234,8 +232,8 @@ impl Service {
         drop(reached);
         let mut checks = JoinSet::new();
         checks.spawn(shared.cpu.clone().tidy());
-        for sink in watched_sinks(&shared.dispatcher) {
-            checks.spawn(watch_sink(sink, shared.health.clone()));
+        for sink in sinks::watched(&shared.dispatcher) {
+            checks.spawn(sinks::watch(sink, shared.health.clone()));
         }
 
         let mut ended = LanesEnded::default();
@@ -345,35 +343,6 @@ async fn no_account_in_time(mut first_reached: watch::Receiver<bool>, startup_ti
     }
 }
 
-/// The sinks that a message may have to wait for, each once: the required ones, and the quarantine's.
-fn watched_sinks(dispatcher: &Dispatcher) -> Vec<Arc<dyn Sink>> {
-    let required = dispatcher.outlets().filter(|outlet| outlet.required);
-    let mut sinks: Vec<_> = required.map(|outlet| Arc::clone(&outlet.sink)).collect();
-    let quarantine = dispatcher.quarantine.as_sink();
-    sinks.extend(quarantine.filter(|it| sinks.iter().all(|s| s.name() != it.name())).cloned());
-    sinks
-}
-
-async fn watch_sink(sink: Arc<dyn Sink>, health: Health) {
-    let part = format!("sink {}", sink.name());
-    health.set(&part, Some("not checked yet".into()));
-    let mut was_ill = false;
-    loop {
-        let trouble = match timeout(SINK_CHECK_INTERVAL, sink.check()).await {
-            Ok(checked) => checked.err().map(|error| crate::dispatcher::chain(&error)),
-            Err(_) => Some("the check does not end".into()),
-        };
-        match (&trouble, was_ill) {
-            (Some(error), false) => tracing::warn!(sink = sink.name(), %error, "sink not ready"),
-            (None, true) => tracing::info!(sink = sink.name(), "sink ready again"),
-            _ => {}
-        }
-        was_ill = trouble.is_some();
-        health.set(&part, trouble);
-        sleep(SINK_CHECK_INTERVAL).await;
-    }
-}
-
 /// Reaches the account's queue, then listens to it to the end.
 async fn run_account(
     account: Account,
@@ -460,7 +429,7 @@ async fn connect(
             Ok(status) => return Some(status),
             Err(error) => error,
         };
-        let text = crate::dispatcher::chain(&error);
+        let text = chain(&error);
         if text != *last_error {
             tracing::warn!(
                 account = account.name,

@@ -8,13 +8,13 @@ use futures::FutureExt as _;
 use prometheus::IntGauge;
 use tokio::time::{sleep, timeout};
 use tracing::Instrument as _;
-use trailsift_core::{Message, Reason};
+use trailsift_core::{Message, Reason, chain};
 use trailsift_trail::{EntryFault, Notification, Notified, NotifiedObject, decode};
 
 use crate::acker::NotDeleted;
 use crate::admission::{Admission, admit};
 use crate::backoff::full_jitter;
-use crate::dispatcher::{Origin, chain, parcel_of_message};
+use crate::dispatcher::{Origin, parcel_of_message};
 use crate::lease::{Lease, Ticket};
 use crate::listener::give_back_step;
 use crate::object::Outcome;

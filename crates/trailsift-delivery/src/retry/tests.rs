@@ -201,3 +201,48 @@ async fn a_sink_that_fails_again_and_again_is_not_well_until_it_acknowledges_som
     tokio::time::sleep(Duration::from_secs(600)).await;
     retry.check().await.expect("nothing is known any more");
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_watches_is_told_of_each_turn_once_and_of_no_passing_fault() {
+    let broken = Arc::new(AtomicU32::new(0));
+    let state = Arc::clone(&broken);
+    let sink = ScriptedSink::new(move |_| {
+        let answer = match state.load(Ordering::SeqCst) {
+            0 => Ok(WriteOutcome::default()),
+            _ => Err(SinkError::retry("cannot write")),
+        };
+        async move { answer }
+    });
+    // Each write is one attempt.
+    let retry = Retry::new(sink, settings(0), &metrics());
+    let write = async || drop(retry.write(&batch(["a"])).await);
+    let told = async |seconds| {
+        let started = Instant::now();
+        let turned = tokio::time::timeout(Duration::from_secs(seconds), retry.turned()).await;
+        turned.is_ok().then(|| started.elapsed().as_secs())
+    };
+    let attempts_and_told = async |seconds| {
+        let mut told = std::pin::pin!(told(seconds));
+        // The watcher waits before anything happens.
+        assert!(futures::poll!(&mut told).is_pending());
+        write().await;
+        told.await
+    };
+    assert_eq!(attempts_and_told(60).await, None, "it is well as before");
+
+    broken.store(1, Ordering::SeqCst);
+    let seconds = attempts_and_told(60).await;
+    assert_eq!(seconds, Some(10), "nothing was acknowledged for ten seconds");
+    assert_eq!(told(60).await, Some(0), "nobody has asked yet");
+    retry.check().await.expect_err("a bad spell");
+    assert_eq!(attempts_and_told(60).await, None, "it is as bad as before");
+
+    broken.store(0, Ordering::SeqCst);
+    assert_eq!(attempts_and_told(60).await, Some(0), "it is well again");
+    retry.check().await.expect("well again");
+
+    broken.store(1, Ordering::SeqCst);
+    assert_eq!(attempts_and_told(9).await, None, "not long enough");
+    broken.store(0, Ordering::SeqCst);
+    assert_eq!(attempts_and_told(60).await, None, "it has passed");
+}

@@ -314,3 +314,27 @@ async fn a_batch_that_lingers_for_half_a_minute_is_waited_for_and_sent_once() {
     let put_off = rig.metric("trailsift_objects_total", &[("outcome", "retried")]);
     assert!(put_off < 0.5, "put off {put_off} times");
 }
+
+/// A collector answers 401 to each `POST` and is friendly otherwise (fault F92).
+#[tokio::test(start_paused = true)]
+async fn a_sink_that_refuses_everything_is_not_ready_ten_seconds_later_and_ready_once_it_takes_an_event()
+ {
+    let mut rig = Rig::new();
+    let metrics = SinkMetrics::register(&Registry::new()).expect("a fresh registry");
+    rig.sink_front = Some(decorate(Arc::new(rig.sink.clone()), Decoration::default(), &metrics));
+    rig.sink.answer_by(|_| Answer::Fail(SinkError::retry("the collector answers 401")));
+    let running = rig.start();
+    sleep(45 * SECOND).await;
+    assert_eq!(rig.health.troubles().get("sink siem"), None);
+    rig.deliver("one", &[&selected("1")]);
+    sleep(9 * SECOND).await;
+    assert_eq!(rig.health.troubles().get("sink siem"), None, "a passing fault");
+    sleep(3 * SECOND).await;
+    let trouble = rig.health.troubles()["sink siem"].clone();
+    assert!(trouble.ends_with(" s: the collector answers 401"), "{trouble}");
+    rig.sink.heal();
+    within(120 * SECOND, rig.queue.until_empty()).await;
+    sleep(2 * SECOND).await;
+    assert_eq!(rig.health.troubles().get("sink siem"), None, "an event was taken");
+    running.stop().await;
+}

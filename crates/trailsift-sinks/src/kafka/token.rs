@@ -14,7 +14,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
-use trailsift_core::SinkError;
+use trailsift_core::{SinkError, chain};
 
 use super::client::shown;
 
@@ -248,16 +248,4 @@ impl Renewal {
             Err(_) => Err(format!("nobody gave one within {PATIENCE:?}")),
         }
     }
-}
-
-/// An error and its causes in one line.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

@@ -1,8 +1,8 @@
 //! `trailsift replay`: announces what is parked to the queues anew, once its cause is mended.
 //!
 //! It asks for a second reading and delivers nothing by itself: what a line of the quarantine claims about
-//! an event is never believed. [`line`] reads the lines, [`packed`] unpacks them first, [`plan`] makes one message of all that name an
-//! object, [`journal`] remembers what was sent.
+//! an event is never believed. [`line`] reads the lines, [`packed`] unpacks them first, [`plan`] makes one
+//! message of all that name an object, [`journal`] remembers what was sent.
 
 mod journal;
 mod line;
@@ -19,6 +19,7 @@ use anyhow::Context as _;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use trailsift_aws::SqsQueue;
+use trailsift_core::chain;
 
 use super::run::wiring;
 use super::{Exit, complain, counted, load_config, put, say};
@@ -273,17 +274,6 @@ fn batches<'a, 'm>(messages: &'a [&'m Outgoing]) -> impl Iterator<Item = &'a [&'
         rest = after;
         (!batch.is_empty()).then_some(batch)
     })
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]
