@@ -220,7 +220,7 @@ impl Sink for HttpSink {
         if status == StatusCode::UNAUTHORIZED || unwell {
             return Err(SinkError::retry(explain(status)));
         }
-        self.blame.trouble().map_or(Ok(()), |trouble| Err(SinkError::retry(trouble)))
+        self.blame.check()
     }
 
     async fn write(&self, batch: &Batch) -> Result<WriteOutcome, SinkError> {

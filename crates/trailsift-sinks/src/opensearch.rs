@@ -1,5 +1,6 @@
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -16,6 +17,7 @@ use crate::{BuildError, Connection, HeaderText, SecretSource, SettingsError};
 mod bulk;
 mod index;
 
+use bulk::Item;
 pub use index::{IndexTemplate, IndexTemplateError};
 
 /// What a bulk request does with an event.
@@ -172,6 +174,7 @@ pub struct OpenSearchSink {
     index: Arc<IndexTemplate>,
     naming: Naming,
     service: Option<SearchService>,
+    has_taken_ids: AtomicBool,
     gzip: bool,
     search_time: Duration,
     limits: Limits,
@@ -237,6 +240,7 @@ impl OpenSearchSink {
             index: Arc::new(settings.index),
             naming: Naming { op: settings.op, id: settings.document_id },
             service,
+            has_taken_ids: AtomicBool::new(false),
             gzip: settings.gzip,
             limits: settings.limits,
             blame: Blame::new("index, op, its mapping, and that a data stream gets format \"ecs\""),
@@ -262,7 +266,7 @@ impl OpenSearchSink {
         }
         Ok(match reply.status {
             StatusCode::OK => match reply.body.as_deref().and_then(bulk::read) {
-                Some(results) => Answer::Each(bulk::settle(results, self.naming, self.service)),
+                Some(results) => Answer::Each(self.settle(results)),
                 None => Answer::Later(SinkError::retry(
                     "the answer is not that of a bulk request: nothing of it counts as written, check the url",
                 )),
@@ -281,6 +285,17 @@ impl OpenSearchSink {
                 _ => self.wire.later(&reply, explain(status)).await,
             }),
         })
+    }
+
+    /// What became of each event.
+    fn settle(&self, items: Vec<Item>) -> Vec<Option<SinkError>> {
+        // A collection that has taken IDs means something else by what it refuses.
+        let in_doubt = self.service.filter(|_| !self.has_taken_ids.load(Ordering::Relaxed));
+        let settled = bulk::settle(items, self.naming, in_doubt);
+        if self.naming.id == DocumentId::Event && settled.iter().any(Option::is_none) {
+            self.has_taken_ids.store(true, Ordering::Relaxed);
+        }
+        settled
     }
 
     /// What is wrong with the signature of a request that was refused.
@@ -362,7 +377,7 @@ impl Sink for OpenSearchSink {
             status if status.is_success() => {}
             status => return Err(self.wire.later(&reply, explain(status)).await),
         }
-        self.blame.trouble().map_or(Ok(()), |trouble| Err(SinkError::retry(trouble)))
+        self.blame.check()
     }
 
     async fn write(&self, batch: &Batch) -> Result<WriteOutcome, SinkError> {

@@ -216,7 +216,7 @@ impl Sink for OtlpSink {
         if status.is_success() && reply.is_text {
             return Err(SinkError::retry(A_PAGE));
         }
-        self.blame.trouble().map_or(Ok(()), |trouble| Err(SinkError::retry(trouble)))
+        self.blame.check()
     }
 
     async fn write(&self, batch: &Batch) -> Result<WriteOutcome, SinkError> {

@@ -244,7 +244,7 @@ impl Sink for SplunkSink {
         if let Some(acks) = &self.acks {
             acks.check(&self.wire).await?;
         }
-        self.blame.trouble().map_or(Ok(()), |trouble| Err(SinkError::retry(trouble)))
+        self.blame.check()
     }
 
     async fn write(&self, batch: &Batch) -> Result<WriteOutcome, SinkError> {
