@@ -10,8 +10,10 @@ use rdkafka::ClientContext;
 use rdkafka::client::OAuthToken;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::FutureProducer;
 use secrecy::{ExposeSecret, SecretString};
 use time::OffsetDateTime;
+use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use super::sink::Producer;
@@ -116,16 +118,34 @@ impl Producer {
     ) -> Result<Self, BuildError> {
         let config = config(settings, &credentials, tokens.is_some());
         let context = Context::new(sink, tokens);
-        let client = config.create_with_context(context.clone()).map_err(|error| {
-            let problem = match error {
-                // Its value may be a secret.
-                KafkaError::ClientConfig(_, problem, key, _) => format!("{key}: {problem}"),
-                other => other.to_string(),
-            };
-            let hint = hint(settings, &problem).unwrap_or_default();
-            BuildError::Kafka { sink: sink.to_owned(), problem: shown(&problem) + &shown(&hint) }
-        })?;
-        Ok(Self { client, context, credentials })
+        let client: FutureProducer<Context> =
+            config.create_with_context(context.clone()).map_err(|error| {
+                let problem = match error {
+                    // Its value may be a secret.
+                    KafkaError::ClientConfig(_, problem, key, _) => format!("{key}: {problem}"),
+                    other => other.to_string(),
+                };
+                let hint = hint(settings, &problem).unwrap_or_default();
+                BuildError::Kafka {
+                    sink: sink.to_owned(),
+                    problem: shown(&problem) + &shown(&hint),
+                }
+            })?;
+        let _end = Arc::new(LastHandle(Some(client.clone())));
+        Ok(Self { client, context, credentials, _end })
+    }
+}
+
+/// The last handle of a client. Whoever drops it waits for the client's threads, which may be looking up a name
+/// or connecting: no thread of the runtime does, for leases are extended there.
+pub(super) struct LastHandle(Option<FutureProducer<Context>>);
+
+impl Drop for LastHandle {
+    fn drop(&mut self) {
+        let client = self.0.take();
+        if let Ok(runtime) = Handle::try_current() {
+            drop(runtime.spawn_blocking(move || drop(client)));
+        }
     }
 }
 

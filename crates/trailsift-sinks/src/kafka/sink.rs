@@ -13,7 +13,7 @@ use trailsift_core::{Batch, Entry, Limits, Sink, SinkError, WriteOutcome};
 use trailsift_delivery::{Blame, answer, facts, replicate};
 use trailsift_event::Event;
 
-use super::client::{Context, Credentials};
+use super::client::{Context, Credentials, LastHandle};
 use super::token::{KafkaTokens, Tokens};
 use super::verdict::{Verdict, is_about_the_topic, judge};
 use super::{KafkaKey, KafkaSettings};
@@ -56,6 +56,8 @@ pub(super) struct Producer {
     pub(super) client: FutureProducer<Context>,
     pub(super) context: Context,
     pub(super) credentials: Arc<Credentials>,
+    /// Behind `client`, for fields are dropped in this order.
+    pub(super) _end: Arc<LastHandle>,
 }
 
 impl fmt::Debug for KafkaSink {
@@ -209,9 +211,8 @@ impl KafkaSink {
                 "what the brokers refused has changed: logging in again"
             );
         }
-        let old = std::mem::replace(&mut *self.lock(), renewed.clone());
-        // The last handle of a client waits for its thread.
-        drop(spawn_blocking(move || drop((old, present))));
+        // Who still waits for the old one's word on events has a handle of it.
+        *self.lock() = renewed.clone();
         Ok(renewed)
     }
 
@@ -373,7 +374,7 @@ impl Sink for KafkaSink {
         if let Some(missing) = self.tokens.as_ref().and_then(Tokens::trouble) {
             return Err(missing);
         }
-        self.blame.trouble().map_or(Ok(()), |trouble| Err(SinkError::retry(trouble)))
+        self.blame.check()
     }
 
     async fn write(&self, batch: &Batch) -> Result<WriteOutcome, SinkError> {

@@ -1,3 +1,9 @@
+use std::sync::Arc;
+
+use tokio::task::spawn_blocking;
+
+use super::client::Credentials;
+use super::sink::Producer;
 use super::*;
 use crate::BuildError;
 
@@ -76,4 +82,27 @@ fn every_mechanism_and_compression_is_in_this_build() {
             assert!(made.is_ok(), "{mechanism:?} {compression:?}: {made:?}");
         }
     }
+}
+
+#[test]
+fn the_end_of_a_client_holds_up_no_thread_of_the_runtime() {
+    let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).build();
+    runtime.expect("a runtime").block_on(async {
+        let credentials =
+            Arc::new(Credentials::read("k", &settings()).expect("none are asked for"));
+        let producer = Producer::with("k", &settings(), credentials, None).expect("a client");
+        let alive = Arc::downgrade(&producer.context.generation);
+        // The one thread that may wait has something else to do.
+        let (go, wait) = std::sync::mpsc::sync_channel::<()>(1);
+        let busy = spawn_blocking(move || wait.recv());
+        let writer = producer.clone();
+        drop(producer);
+        drop(writer);
+        assert!(alive.strong_count() > 0, "it ended here");
+        drop(go);
+        busy.await.expect("it ends").expect_err("nothing was sent");
+        // Whose turn comes after that of the client's end.
+        spawn_blocking(|| ()).await.expect("it ends");
+        assert_eq!(alive.strong_count(), 0);
+    });
 }
