@@ -72,6 +72,7 @@ pub(super) fn settle(
 
 /// Whether it is the IDs that are refused ("Document ID is not supported in create/index operation request"),
 /// under a type that is an event's fault elsewhere. All of them are then; one event alone may be to blame itself.
+/// With no `service` there is no doubt: the collection has taken IDs before.
 fn takes_no_ids(items: &[Item], naming: Naming, service: Option<SearchService>) -> bool {
     let is_refused = |item: &Item| {
         let kind = item.error.as_ref().and_then(|error| error.kind.as_deref());

@@ -167,6 +167,19 @@ async fn an_event_that_a_collection_refuses_among_others_is_poison_as_anywhere()
 }
 
 #[tokio::test]
+async fn a_collection_that_has_taken_ids_is_believed_when_it_refuses_every_event_of_a_request() {
+    let (cluster, signer) = (cluster().await, Signer::new("key"));
+    let sink = at_aws(&cluster, SearchService::Serverless, &signer);
+    let good = batch([event(1)]);
+    assert_eq!(acknowledged(&good, &sink.write(&good).await).len(), 1);
+    // Such as a field of more than 32,766 bytes: of the type that refuses IDs elsewhere.
+    cluster.state().every_item = Some((400, "illegal_argument_exception"));
+    let outcome = sink.write(&batch([event(2), event(3)])).await.expect("an outcome");
+    let found: Vec<_> = outcome.failures.iter().map(|it| it.error.disposition).collect();
+    assert_eq!(found, [Disposition::Poison { reason: Reason::SinkRejected }; 2]);
+}
+
+#[tokio::test]
 async fn a_signer_and_its_settings_belong_together() {
     let cluster = Cluster::start().await;
     let aws = OpenSearchSettings {
