@@ -114,6 +114,8 @@ impl Refusal {
     }
 }
 
+/// The seconds that clocks may differ by: services allow five minutes, and the answer was on its way for a while.
+const MOST_SKEW: u64 = 240;
 /// A body above this is hashed on a thread that may be busy for as long as that takes.
 const SMALL_BODY: usize = 256 << 10;
 
@@ -233,7 +235,8 @@ impl Signer {
     /// answer's `Date`. None is a matter of permissions, or of something else altogether.
     ///
     /// The next signature heeds it: the time is corrected, or the credentials are fetched anew (at most
-    /// every 30 seconds).
+    /// every 30 seconds). So it does where no reason is named, as OpenSearch Serverless names none: by the
+    /// answer's `Date` if that is minutes away, else with new credentials.
     pub fn heed(&self, code: &str, message: &str, date: Option<&str>) -> Option<Refusal> {
         self.heed_at(SystemTime::now(), code, message, date)
     }
@@ -246,13 +249,21 @@ impl Signer {
         date: Option<&str>,
     ) -> Option<Refusal> {
         let fault = Fault::of_entry(code, message);
-        if fault.is_about_time() {
-            let theirs = date.and_then(|date| DateTime::from_str(date, Format::HttpDate).ok());
-            if let Some(theirs) = theirs {
-                let ahead = theirs.secs().saturating_sub(seconds(now));
+        let theirs = date.and_then(|date| DateTime::from_str(date, Format::HttpDate).ok());
+        let ahead = theirs.map(|theirs| theirs.secs().saturating_sub(seconds(now)));
+        // Not every service says why; where the clocks differ by so much, no signature holds.
+        let known = self.ahead.load(Ordering::Relaxed);
+        let is_far = ahead.is_some_and(|ahead| ahead.abs_diff(known) > MOST_SKEW);
+        if fault.is_about_time() || is_far {
+            if let Some(ahead) = ahead {
                 self.ahead.store(ahead, Ordering::Relaxed);
             }
             return Some(Refusal::Clock);
+        }
+        if code.is_empty() && message.is_empty() {
+            // They may have ended, or not: it costs little to find out.
+            self.sessions.forget();
+            return None;
         }
         // The JSON services name it by a code of their own or, as gateways do, in the message alone.
         if fault.is_about_expiry() || fault.mentions(&["token included in the request is expired"])

@@ -273,6 +273,29 @@ async fn after_a_refused_time_signatures_go_by_the_services_clock() {
     assert_eq!(date().await, "20150830T133600Z");
 }
 
+/// As Serverless refuses whatever it refuses: `{"status":403,"error":{"reason":"403 Forbidden",…}}`.
+#[tokio::test]
+async fn a_refusal_that_names_no_reason_is_about_time_where_the_clocks_show_it() {
+    let signer = signer("aoss", SECRET, KEY, None).await;
+    let refused = |date| signer.heed_at(then(), "", "", Some(date));
+    assert_eq!(refused("Sun, 30 Aug 2015 12:39:00 GMT"), None, "three minutes are allowed");
+    assert_eq!(refused("Sun, 30 Aug 2015 12:06:00 GMT"), Some(Refusal::Clock));
+    let request = Unsigned { method: "GET", url: "https://e.example/", headers: &[], body: b"" };
+    let headers = signer.sign_at(then(), &request).await.expect("a signature");
+    assert_eq!(header(&headers, "x-amz-date"), "20150830T120600Z");
+    assert_eq!(refused("Sun, 30 Aug 2015 12:06:00 GMT"), None, "it is about something else now");
+}
+
+#[tokio::test]
+async fn after_a_refusal_that_names_no_reason_credentials_are_fetched_anew() {
+    let signer = signer("aoss", SECRET, KEY, None).await;
+    let denied = "User: arn:aws:iam::111122223333:role/trailsift is not authorized to perform: …";
+    assert_eq!(signer.heed("", denied, None), None);
+    assert_eq!(signer.sessions.renewed(), None, "they are known, and not enough");
+    assert_eq!(signer.heed("", "", None), None);
+    assert!(signer.sessions.renewed().is_some());
+}
+
 #[tokio::test]
 async fn refusals_are_told_apart() {
     let signer = signer("es", SECRET, KEY, None).await;
