@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use prometheus::Registry;
 use tokio::time::{Instant, sleep};
-use trailsift_core::{Message, Queue, QueueError, QueueStatus, Receipt, Sink};
+use trailsift_core::{Message, Queue, QueueError, QueueStatus, Reason, Receipt, Sink, SinkError};
 use trailsift_delivery::{BatchSettings, Decoration, SinkMetrics, decorate};
 use trailsift_pipeline::Budget;
-use trailsift_testkit::MemoryQueue;
+use trailsift_testkit::{Answer, MemoryQueue, ScriptedSink};
 
-use crate::rig::{BUCKET, Rig, SECOND, filtered, key, notification, selected, trail_file, within};
+use crate::rig::{
+    BUCKET, Rig, SECOND, filtered, gzip, key, notification, selected, trail_file, within,
+};
 
 /// How far away the queue is.
 const WAY: Duration = Duration::from_millis(4);
@@ -127,17 +129,17 @@ async fn a_backlog_takes_a_tenth_of_a_receive_and_a_tenth_of_a_delete_for_each_f
 }
 
 /// A sink in front of the rig's with the longest `linger` that the configuration allows.
-fn lingering(rig: &Rig, callers: usize) -> Arc<dyn Sink> {
+fn lingering(sink: &ScriptedSink, callers: usize) -> Arc<dyn Sink> {
     let batch = BatchSettings { linger: 30 * SECOND, callers, ..BatchSettings::default() };
     let metrics = SinkMetrics::register(&Registry::new()).expect("a fresh registry");
     let decoration = Decoration { batch, ..Decoration::default() };
-    decorate(Arc::new(rig.sink.clone()), decoration, &metrics)
+    decorate(Arc::new(sink.clone()), decoration, &metrics)
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_objects_of_a_message_and_the_parts_of_a_file_wait_for_one_linger_in_all() {
     let mut rig = Rig::new();
-    rig.sink_front = Some(lingering(&rig, usize::MAX));
+    rig.sink_front = Some(lingering(&rig.sink, usize::MAX));
     let names: Vec<_> = (0..20).map(|n| key(&format!("{n:05}"))).collect();
     let mut wanted = Vec::new();
     for (n, name) in names.iter().enumerate() {
@@ -176,7 +178,7 @@ async fn a_backlog_does_not_wait_for_the_linger_of_a_sink() {
     let settings = &rig.settings;
     let budget = Budget::plan(settings.memory, settings.workers, 1, settings.max_record);
     let callers = budget.lingering_per_sink(2);
-    rig.sink_front = Some(lingering(&rig, callers));
+    rig.sink_front = Some(lingering(&rig.sink, callers));
     let running = rig.start();
     let begun = Instant::now();
     within(60 * SECOND, rig.sink.until_acknowledged(files - callers)).await;
@@ -189,4 +191,32 @@ async fn a_backlog_does_not_wait_for_the_linger_of_a_sink() {
     events.sort();
     assert_eq!(events, wanted);
     running.stop().await;
+}
+
+/// A sink that refuses every event of a file for good, and a quarantine that waits for company.
+#[tokio::test(start_paused = true)]
+async fn what_a_message_has_to_park_waits_for_one_linger_in_all() {
+    let mut rig = Rig::new();
+    rig.parked_front = Some(lingering(&rig.parked, usize::MAX));
+    rig.sink.answer_by(|batch| {
+        let refusal = |index| (index, SinkError::poison(Reason::SinkRejected, "too old"));
+        Answer::AcceptExcept((0..batch.entries.len()).map(refusal).collect())
+    });
+    let records: Vec<_> = (0..500).map(|n| selected(&format!("{n:05}"))).collect();
+    let records: Vec<_> = records.iter().map(String::as_str).collect();
+    rig.store.put(BUCKET, &key("refused"), trail_file(&records));
+    rig.store.put(BUCKET, &key("faulty"), trail_file(&["1", "2", "3"]));
+    let bad: Vec<_> = (0..20).map(|n| key(&format!("{n:05}"))).collect();
+    for name in &bad {
+        rig.store.put(BUCKET, name, gzip(b"{}"));
+    }
+    let mut all = vec![key("refused"), key("faulty")];
+    all.extend(bad);
+    rig.queue.send(notification(&all.iter().map(String::as_str).collect::<Vec<_>>()));
+    let running = rig.start();
+    within(31 * SECOND, rig.queue.until_empty()).await;
+    assert_eq!(rig.parked().len(), 523);
+    assert!(rig.parked.writes().len() <= 40, "{} writes", rig.parked.writes().len());
+    running.stop().await;
+    assert_eq!(rig.unbalanced(), None);
 }

@@ -42,6 +42,8 @@ pub(crate) struct Rig {
     pub(crate) queue_front: Option<Arc<dyn Queue>>,
     /// The same for `sink`.
     pub(crate) sink_front: Option<Arc<dyn Sink>>,
+    /// The same for `parked`.
+    pub(crate) parked_front: Option<Arc<dyn Sink>>,
     registry: Registry,
 }
 
@@ -83,6 +85,7 @@ impl Rig {
             health: Health::default(),
             queue_front: None,
             sink_front: None,
+            parked_front: None,
             registry: Registry::new(),
         }
     }
@@ -101,7 +104,9 @@ impl Rig {
         let quarantine = if self.redrive {
             Quarantine::redrive(Arc::clone(&clock), metrics.clone())
         } else {
-            Quarantine::sink(Arc::new(self.parked.clone()), Arc::clone(&clock), metrics.clone())
+            let parked = self.parked_front.clone();
+            let parked = parked.unwrap_or_else(|| Arc::new(self.parked.clone()));
+            Quarantine::sink(parked, Arc::clone(&clock), metrics.clone())
         };
         let queue = self.queue_front.clone().unwrap_or_else(|| Arc::new(self.queue.clone()));
         let mut production = account("production", queue, self.store.clone());
