@@ -1,7 +1,9 @@
 //! Lines that are compressed: gzip members and zstd frames, one after the other, as the sinks write them.
 //!
-//! A line counts once the checksum of the stream that it ends in has been verified, and not before: of a
-//! stream that is cut off or damaged nothing is read, of those before it everything.
+//! A line counts once the stream that it ends in was read to its end and its checksum verified, and not before:
+//! of a stream that is cut off or damaged nothing is read, of those before it everything. Every gzip member has a
+//! checksum, and so have the zstd frames of the sinks and of the `zstd` tool; of a frame without one, as other
+//! writers make them, damage may go unseen.
 
 use std::io::{self, Read};
 
