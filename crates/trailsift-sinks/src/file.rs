@@ -89,6 +89,12 @@ impl FileSettings {
         problems
     }
 
+    /// The file that a sink with these settings writes, under the name that it has on the disk; none
+    /// where they do not hold.
+    pub fn active(&self) -> Option<PathBuf> {
+        Names::new(&self.path, self.compression).ok().map(|names| names.active())
+    }
+
     /// Every file of events that a sink with these settings has written and not removed: the full
     /// ones, the oldest first, then the one that it writes, which may not be there yet.
     ///

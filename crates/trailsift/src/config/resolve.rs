@@ -127,7 +127,7 @@ fn look_up_sink<'a>(
 
 fn judge_sinks(sinks: &[SinkDraft], findings: &Findings) {
     let file_of = |sink: &SinkDraft| match sink.config.as_ref().map(|config| &config.kind) {
-        Some(SinkKind::File(file)) => Some(file.path.clone()),
+        Some(SinkKind::File(file)) => file.settings().active(),
         _ => None,
     };
     let mut stdout: Option<&SinkDraft> = None;

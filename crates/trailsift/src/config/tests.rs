@@ -350,6 +350,32 @@ fn every_format_is_taken_by_its_name_and_printed() {
 }
 
 #[test]
+fn a_compressed_files_path_may_have_its_ending_or_not_and_is_the_same_file() {
+    let route = "[[route]]\nname = \"r\"\nselector = [{ eventID = { exists = true } }]\n";
+    let file = |name: &str, path: &str, compression: &str| {
+        format!(
+            "[sink.{name}]\ntype = \"file\"\npath = \"/logs/{path}\"\ncompression = \"{compression}\"\n"
+        )
+    };
+    for (path, compression, written) in [
+        ("e.jsonl", "none", "e.jsonl"),
+        ("e.jsonl", "gzip", "e.jsonl.gz"),
+        ("e.jsonl.gz", "gzip", "e.jsonl.gz"),
+        ("e.jsonl.zst", "zstd", "e.jsonl.zst"),
+    ] {
+        let sink = file("s", path, compression);
+        let config = config_of(&format!("{ACCOUNT}{route}sinks = [\"s\"]\n{sink}"));
+        let SinkKind::File(found) = &config.sinks["s"].kind else { panic!("a file") };
+        assert_eq!(found.settings().active(), Some(Path::new("/logs").join(written)));
+        assert_eq!(config_of(&config.to_string()), config);
+    }
+    let both = file("s", "e.jsonl", "gzip") + &file("t", "e.jsonl.gz", "gzip");
+    let found = findings_of(&format!("{ACCOUNT}{route}sinks = [\"s\", \"t\"]\n{both}"));
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert!(found[0].contains("the sink `s` already writes to this file"), "{found:#?}");
+}
+
+#[test]
 fn more_routes_than_a_set_holds_are_refused() {
     let mut text = format!("{ACCOUNT}[sink.s]\ntype = \"stdout\"\n");
     for number in 0..65 {

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 
 use super::line::Line;
 use super::packed;
-use crate::commands::run::wiring;
 use crate::config::{Config, Quarantine, SinkKind};
 
 /// The journal's name beside the quarantine's files.
@@ -35,7 +34,7 @@ pub(super) fn configured(config: &Config) -> Result<Vec<PathBuf>, String> {
         }
         Quarantine::Sink(name) => match config.sinks.get(name).map(|sink| &sink.kind) {
             Some(SinkKind::File(file)) => {
-                let settings = wiring::file_settings(file);
+                let settings = file.settings();
                 let shown = settings.path.display();
                 settings.files().map_err(|error| {
                     format!("the files of the quarantine beside {shown} cannot be listed: {error}")

@@ -28,7 +28,7 @@ const QUARANTINE_LINGER: Duration = Duration::from_millis(5);
 mod sinks;
 
 pub(in crate::commands) use sinks::Lingering;
-pub(in crate::commands) use sinks::{file_settings, sinks};
+pub(in crate::commands) use sinks::sinks;
 
 pub(super) fn settings(service: &config::Service, until_empty: bool) -> Settings {
     Settings {

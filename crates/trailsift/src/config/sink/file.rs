@@ -32,13 +32,15 @@ pub struct FileConfig {
 /// What could not be read is reported, so a value that stands in for it is never used.
 pub(super) fn file(section: &mut Section<'_, '_>, place: &mut Option<Place>) -> FileConfig {
     let path = section.need("path", FilePath);
+    let compression = section.get_or("compression", COMPRESSION, Compression::None);
     *place = path.as_ref().map(|path| path.place);
     if let Some(path) = &path {
-        for error in FileSettings::new(&path.value).validate() {
+        let settings = FileSettings { compression, ..FileSettings::new(&path.value) };
+        for error in settings.validate() {
             section.scope.findings.error(
                 path.place,
                 format!("`{}` {}", error.key, error.problem),
-                "it looks like \"/var/lib/trailsift/events.jsonl\"",
+                "it looks like \"/var/lib/trailsift/events.jsonl\", or events.jsonl.gz and events.jsonl.zst with that compression",
             );
         }
     }
@@ -54,11 +56,21 @@ pub(super) fn file(section: &mut Section<'_, '_>, place: &mut Option<Place>) -> 
         path: path.map_or_else(PathBuf::new, |path| path.value),
         rotate_size,
         rotate_every,
-        compression: section.get_or("compression", COMPRESSION, Compression::None),
+        compression,
     }
 }
 
 impl FileConfig {
+    /// The sink's own settings.
+    pub(crate) fn settings(&self) -> FileSettings {
+        FileSettings {
+            path: self.path.clone(),
+            compression: self.compression,
+            rotate_bytes: self.rotate_size.map(ByteSize::bytes),
+            rotate_every: self.rotate_every,
+        }
+    }
+
     /// As keys of TOML.
     pub(in crate::config) fn print(&self, f: &mut impl Write) -> fmt::Result {
         writeln!(f, "type = \"file\"\npath = {}", quoted(&self.path.to_string_lossy()))?;

@@ -215,6 +215,10 @@ fn each_mistake_has_one_error_with_its_remedy() {
             "8:1: `sink.stdout.path` is missing (it must be a path)",
         ),
         (
+            "[sink.s]\ntype = \"file\"\npath = \"/e.jsonl.zst\"\ncompression = \"gzip\"\n",
+            "10:8: `path` ends in .zst, but the compression is another one: change either (it looks like",
+        ),
+        (
             "[sink.stdout]\ntype = \"file\"\npath = \"/\"\n",
             "10:8: `path` must name a file, not a folder",
         ),

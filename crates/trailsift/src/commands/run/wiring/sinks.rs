@@ -17,8 +17,8 @@ use trailsift_route::Format;
 #[cfg(feature = "kafka")]
 use trailsift_sinks::KafkaSink;
 use trailsift_sinks::{
-    FileSettings, FileSink, HeaderText, HttpSettings, HttpSink, OpenSearchSink, OtlpSettings,
-    OtlpSink, SecretSource, SplunkSink, StdoutSink,
+    FileSink, HeaderText, HttpSettings, HttpSink, OpenSearchSink, OtlpSettings, OtlpSink,
+    SecretSource, SplunkSink, StdoutSink,
 };
 
 #[cfg(feature = "kafka")]
@@ -27,8 +27,8 @@ mod signing;
 
 use super::bytes;
 use crate::config::{
-    self, AwsConfig, BodyShape, ByteSize, Config, FileConfig, HeaderValue, HttpConfig,
-    OpenSearchConfig, SinkConfig, SinkKind, SplunkConfig,
+    self, AwsConfig, BodyShape, Config, HeaderValue, HttpConfig, OpenSearchConfig, SinkConfig,
+    SinkKind, SplunkConfig,
 };
 use crate::stdio;
 
@@ -130,7 +130,7 @@ async fn bare_sink(
             };
             (Arc::new(stdout.with_context(problem)?), None)
         }
-        SinkKind::File(file) => (Arc::new(FileSink::new(name, file_settings(file))?), None),
+        SinkKind::File(file) => (Arc::new(FileSink::new(name, file.settings())?), None),
         SinkKind::Http(http) => {
             let settings = http_settings(http, media_type(sink, http));
             let timeout = settings.longest_write() + MARGIN;
@@ -219,16 +219,6 @@ async fn session(aws: &AwsConfig, connector: &Connector) -> Session {
         endpoint_url: aws.endpoint_url.clone(),
     };
     connector.session(&settings).await
-}
-
-/// The settings of a file sink.
-pub(in crate::commands) fn file_settings(file: &FileConfig) -> FileSettings {
-    FileSettings {
-        path: file.path.clone(),
-        compression: file.compression,
-        rotate_bytes: file.rotate_size.map(ByteSize::bytes),
-        rotate_every: file.rotate_every,
-    }
 }
 
 /// The media type that the sink's format has in such a body, where it has one of its own: the JSON
