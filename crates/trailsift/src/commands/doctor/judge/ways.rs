@@ -1,6 +1,7 @@
 //! What lies between a bucket and the queue, where the bucket does not tell the queue itself: topics of
 //! SNS, rules of EventBridge.
 
+use serde_json::json;
 use trailsift_aws::diagnosis::{
     FilterScope, Notification, Refusal, Rule, Rules, Subscription, Target, TopicFacts,
 };
@@ -383,10 +384,7 @@ fn no_rule(rules: &Rules, queue: OurQueue<'_>, about: &About<'_>) -> Option<Line
     let says = format!(
         "the bucket tells EventBridge, but no rule of the default bus of {account} in {region} has the queue as its target"
     );
-    let pattern = format!(
-        "{{\"source\":[\"aws.s3\"],\"detail-type\":[\"Object Created\"],\"detail\":{{\"bucket\":{{\"name\":[\"{}\"]}}}}}}",
-        about.bucket
-    );
+    let pattern = pattern_for(about.bucket);
     let make = format!(
         "make one: aws events put-rule --name trailsift --event-pattern '{pattern}', and aws events put-targets --rule \
          trailsift --targets Id=trailsift,Arn={}; or let the bucket tell the queue",
@@ -415,6 +413,16 @@ fn no_rule(rules: &Rules, queue: OurQueue<'_>, about: &About<'_>) -> Option<Line
             ),
         )
     })
+}
+
+/// The pattern of a rule that lets every new object of the bucket through.
+fn pattern_for(bucket: &str) -> String {
+    json!({
+        "source": ["aws.s3"],
+        "detail-type": ["Object Created"],
+        "detail": { "bucket": { "name": [bucket] } },
+    })
+    .to_string()
 }
 
 /// What one rule lets through.
@@ -450,11 +458,7 @@ fn by_rule(rule: &Rule, about: &About<'_>, prefix: &str) -> Line {
                 "the pattern of the rule {name} of EventBridge lets no new file of this bucket through: its {} is another",
                 field.escape_debug()
             ),
-            &format!(
-                "make it {{\"source\":[\"aws.s3\"],\"detail-type\":[\"Object Created\"],\"detail\":{{\"bucket\":\
-                 {{\"name\":[\"{}\"]}}}}}}",
-                about.bucket
-            ),
+            &format!("make it {}", pattern_for(about.bucket)),
         ),
         Reach::Unclear(field) => Line::warn(
             CHECK,
