@@ -101,6 +101,10 @@ pub(super) fn refusal(
     // Such as `InvalidSignatureException:http://internal.amazon.com/…`.
     let code = text("x-amzn-errortype").and_then(|code| code.split(':').next());
     let said: Said = body.and_then(|body| serde_json::from_slice(body).ok()).unwrap_or_default();
+    if status == StatusCode::BAD_REQUEST && code.is_none() && said.message.is_none() {
+        // The service's own word on what was sent; whoever checks signatures names himself, or says 403.
+        return None;
+    }
     signer.heed(Refused {
         code: code.unwrap_or_default(),
         message: said.message.as_deref().unwrap_or_default(),

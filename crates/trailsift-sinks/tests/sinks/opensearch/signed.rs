@@ -136,6 +136,18 @@ async fn a_missing_permission_is_named() {
 }
 
 #[tokio::test]
+async fn the_signer_hears_of_a_403_without_a_reason_and_not_of_what_is_wrong_with_a_request() {
+    let (cluster, signer) = (cluster().await, Signer::new("key"));
+    let sink = at_aws(&cluster, SearchService::Serverless, &signer);
+    for (status, kind, heard) in [(400, "parse_exception", 0), (403, "Forbidden", 1)] {
+        let answer = format!("{{\"status\":{status},\"error\":{{\"type\":\"{kind}\"}}}}");
+        cluster.state().instead = Some((status, answer));
+        sink.write(&batch([event(1)])).await.expect("an outcome").failures.pop().expect("refused");
+        assert_eq!(signer.heeded.lock().unwrap().len(), heard, "{status}");
+    }
+}
+
+#[tokio::test]
 async fn a_collection_that_takes_no_ids_parks_nothing_and_is_written_to_without_them() {
     let (cluster, signer) = (cluster().await, Signer::new("key"));
     cluster.state().takes_no_ids = true;
