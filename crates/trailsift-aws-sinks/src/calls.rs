@@ -26,7 +26,9 @@ pub(crate) const BEGIN_WITHIN: Duration = Duration::from_secs(15);
 pub const LONGEST_WRITE: Duration = CALL_TIMEOUT.saturating_add(BEGIN_WITHIN);
 /// Calls of one write that may be refused one after the other, with no event accepted between them: a
 /// service that refuses whatever it is sent is not asked about each event with every attempt.
-const MOST_REFUSED: usize = 64;
+const MOST_REFUSED: usize = 96;
+/// From so many on any one event is sent next, and not the next call in order.
+const REFUSED_IN_ORDER: usize = 64;
 /// Calls of one write that are on their way at the same time.
 pub(crate) const AT_ONCE: usize = 8;
 
@@ -151,7 +153,7 @@ impl Settled {
             while running.len() < at_once
                 && self.started.elapsed() < BEGIN_WITHIN
                 && refused_in_a_row < MOST_REFUSED
-                && let Some(part) = parts.pop_front()
+                && let Some(part) = next_of(&mut parts, refused_in_a_row)
             {
                 let answer = tokio::time::timeout(self.longest_call, call(part.clone()));
                 running.push(async move { (part, answer.await) });
@@ -246,6 +248,20 @@ impl Settled {
         };
         WriteOutcome { failures: self.entries.into_iter().enumerate().filter_map(failed).collect() }
     }
+}
+
+/// The next call to make: in order, but where one after the other is refused any one event. One that the
+/// service would take may stand behind many that it does not, and would stand there again at each attempt.
+fn next_of(parts: &mut VecDeque<Vec<usize>>, refused_in_a_row: usize) -> Option<Vec<usize>> {
+    if refused_in_a_row < REFUSED_IN_ORDER || parts.is_empty() {
+        return parts.pop_front();
+    }
+    let chosen = fastrand::usize(..parts.len());
+    let part = parts.get_mut(chosen)?;
+    if part.len() > 1 {
+        return Some(vec![part.remove(fastrand::usize(..part.len()))]);
+    }
+    parts.remove(chosen)
 }
 
 fn is_poison(error: &SinkError) -> bool {

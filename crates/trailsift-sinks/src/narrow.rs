@@ -61,7 +61,12 @@ pub(crate) async fn narrow(
     // The events that are refused by themselves.
     let mut refused = Vec::new();
     let mut accepted = false;
-    while let Some(part) = parts.pop() {
+    loop {
+        let next = match !accepted && requests >= MAX_REQUESTS / 2 {
+            true => take_any(&mut parts),
+            false => parts.pop(),
+        };
+        let Some(part) = next else { break };
         let spent = requests >= MAX_REQUESTS || started.elapsed() >= search_time;
         if requests > 0 && spent {
             parts.push(part);
@@ -117,6 +122,23 @@ pub(crate) async fn narrow(
         }
     }
     answer(settled)
+}
+
+/// Any one of the events. Halving goes on where it was refused, and what the service would take may stand
+/// behind all that: there it would stand again at each attempt.
+fn take_any(parts: &mut Vec<Range<usize>>) -> Option<Range<usize>> {
+    let count: usize = parts.iter().map(Range::len).sum();
+    let mut place = (count > 0).then(|| fastrand::usize(..count))?;
+    let found = parts.iter().position(|part| {
+        let is_here = place < part.len();
+        place -= if is_here { 0 } else { part.len() };
+        is_here
+    })?;
+    let part = parts.remove(found);
+    let index = part.start + place;
+    let others = [index + 1..part.end, part.start..index];
+    parts.splice(found..found, others.into_iter().filter(|others| !others.is_empty()));
+    Some(index..index + 1)
 }
 
 fn set(settled: &mut [Option<SinkError>], part: Range<usize>, error: SinkError) {
@@ -186,5 +208,39 @@ mod tests {
             "{failures:?}"
         );
         assert_eq!(*service.requests.lock().unwrap(), 1);
+    }
+
+    #[tokio::test]
+    async fn good_events_arrive_however_many_bad_ones_stand_before_them() {
+        /// Refuses what holds `bad`, and does not say which.
+        struct Refuses;
+        #[async_trait]
+        impl Post for Refuses {
+            async fn post(&self, entries: &[Entry]) -> Answer {
+                match entries.iter().any(|entry| entry.data.as_ref() == b"\"bad\"") {
+                    true => Answer::Refused(SinkError::poison(Reason::SinkRejected, "refused")),
+                    false => Answer::Taken,
+                }
+            }
+        }
+        let blame = Blame::new("it");
+        let mut left = batch(vec!["\"bad\""; 400].into_iter().chain(vec!["1"; 100]));
+        let mut parked = 0;
+        // As they are written again, those that are left.
+        for _ in 0..200 {
+            let outcome = narrow(&Refuses, &left, Duration::MAX, &blame).await;
+            let failures = outcome.expect("an outcome").failures;
+            let is_poison = |it: &&trailsift_core::Failure| {
+                matches!(it.error.disposition, Disposition::Poison { .. })
+            };
+            parked += failures.iter().filter(is_poison).count();
+            let again = failures.iter().filter(|it| !is_poison(it));
+            left.entries = again.map(|it| left.entries[it.index].clone()).collect();
+            if left.entries.iter().all(|entry| entry.data.as_ref() != b"1") {
+                break;
+            }
+        }
+        assert!(left.entries.iter().all(|entry| entry.data.as_ref() != b"1"));
+        assert!(parked > 10, "the service takes others: {parked}");
     }
 }

@@ -101,6 +101,36 @@ async fn a_service_that_refuses_everything_is_to_blame_itself_and_is_not_asked_a
 }
 
 #[tokio::test]
+async fn good_events_arrive_however_many_bad_ones_stand_before_them() {
+    let blame = Blame::new("it");
+    let (bad, count) = (400, 500);
+    let mut left: Vec<usize> = (0..count).collect();
+    let mut parked = Vec::new();
+    // As they are sent again, those that are left.
+    for _ in 0..200 {
+        let mut settled = Settled::undecided(left.len());
+        let calls = pack((0..left.len()).map(|place| (place, 1)), 10, 1000);
+        settled
+            .deliver(calls, 8, |part| {
+                let any_bad = part.iter().any(|place| left[*place] < bad);
+                async move { if any_bad { refused() } else { all(&part) } }
+            })
+            .await;
+        let found = dispositions(settled.blaming(&blame));
+        let is_poison = |it: &Option<Disposition>| matches!(it, Some(Disposition::Poison { .. }));
+        parked.extend(left.iter().zip(&found).filter(|(_, it)| is_poison(it)).map(|(n, _)| *n));
+        let again = left.iter().zip(&found).filter(|(_, it)| **it == Some(Disposition::RETRY));
+        left = again.map(|(number, _)| *number).collect();
+        if left.iter().all(|number| *number < bad) {
+            break;
+        }
+    }
+    assert!(left.iter().all(|number| *number < bad), "{} are left", left.len());
+    assert!(parked.iter().all(|number| *number < bad));
+    assert!(parked.len() > 10, "the service takes others: {}", parked.len());
+}
+
+#[tokio::test]
 async fn what_an_answer_both_refuses_and_takes_counts_as_what_it_says_last() {
     let blame = Blame::new("it");
     let no = || Err(SinkError::poison(Reason::SinkRejected, "no"));
