@@ -40,7 +40,7 @@ impl Keys {
         Self { provider, sessions, held: Arc::default() }
     }
 
-    /// Credentials that are valid at this time by this machine's clock, and when they end where they do.
+    /// Credentials that are valid at this time, and when they end where they do.
     ///
     /// Cancel safety: dropped while it waits it has changed nothing.
     pub(crate) async fn at(&self, now: SystemTime) -> Result<Credentials, CredentialsError> {

@@ -175,7 +175,8 @@ impl Signer {
         now: SystemTime,
         request: &Unsigned<'_>,
     ) -> Result<Vec<(&'static str, String)>, SigningError> {
-        let credentials = self.credentials(now).await?;
+        // Whether they have ended is a matter of AWS's clock, too.
+        let credentials = self.credentials(self.corrected(now)).await?;
         let mut settings = SigningSettings::default();
         settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
         let body = match request.body.len() > SMALL_BODY {

@@ -171,21 +171,44 @@ async fn a_presigned_url_ends_with_the_credentials_that_signed_it() {
     assert_eq!(made.expect("a URL").valid_until, end);
 }
 
-#[tokio::test]
-async fn a_role_is_assumed_once_for_all_signatures_of_a_session() {
+/// The answer of a role that is taken on for an hour.
+fn assumed(token: &str) -> Answer {
     let end = DateTime::from(SystemTime::now() + Duration::from_secs(3600));
     let end = end.fmt(Format::DateTime).expect("a time");
-    let assumed = |token: &str| {
-        Answer::new(
-            200,
-            format!(
-                "<AssumeRoleResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">\
-                 <AssumeRoleResult><Credentials><AccessKeyId>ASIAROLE</AccessKeyId>\
-                 <SecretAccessKey>S</SecretAccessKey><SessionToken>{token}</SessionToken>\
-                 <Expiration>{end}</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>"
-            ),
-        )
+    Answer::new(
+        200,
+        format!(
+            "<AssumeRoleResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">\
+             <AssumeRoleResult><Credentials><AccessKeyId>ASIAROLE</AccessKeyId>\
+             <SecretAccessKey>S</SecretAccessKey><SessionToken>{token}</SessionToken>\
+             <Expiration>{end}</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>"
+        ),
+    )
+}
+
+#[tokio::test]
+async fn a_role_is_not_assumed_for_each_signature_because_this_machines_clock_is_hours_ahead() {
+    let server = TestServer::start(["1", "2", "3", "4"].map(assumed)).await;
+    let settings = SessionSettings {
+        role_arn: Some("arn:aws:iam::111122223333:role/search".to_owned()),
+        endpoint_url: Some(server.url().to_owned()),
+        ..settings()
     };
+    let signer = Connector::over(sdk_config().await).session(&settings).await.signer("es");
+    let request = Unsigned { method: "GET", url: "https://e.example/", headers: &[], body: b"" };
+    let true_time = SystemTime::now();
+    let ours = true_time + Duration::from_secs(2 * 3600);
+    signer.sign_at(ours, &request).await.expect("a signature");
+    let date = DateTime::from(true_time).fmt(Format::HttpDate).expect("a date");
+    assert_eq!(signer.heed_at(ours, "", "", Some(&date)), Some(Refusal::Clock));
+    for _ in 0..3 {
+        signer.sign_at(ours, &request).await.expect("a signature");
+    }
+    assert_eq!(server.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_role_is_assumed_once_for_all_signatures_of_a_session() {
     let server = TestServer::start([assumed("ONE"), assumed("TWO"), assumed("THREE")]).await;
     let settings = SessionSettings {
         role_arn: Some("arn:aws:iam::111122223333:role/search".to_owned()),
