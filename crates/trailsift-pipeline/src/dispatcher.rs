@@ -380,16 +380,19 @@ impl Dispatcher {
         });
         let parcels = parcels.collect();
         let parked = self.quarantine.park_all(parcels).await;
-        let settled = faulty.into_iter().zip(parked).map(|((obligation, record), parked)| {
-            parked.map_err(|error| (record.index, not_parked(&error)))?;
-            obligation.settle();
-            Ok(())
-        });
+        let mut first_open = None;
         // Every one that is parked is settled, also after one that is not.
-        let parked = settled.fold(Ok(()), |all: Result<(), _>, one| all.and(one));
-        let first_open = parked.as_ref().err().map_or(end, |(index, _)| *index);
-        self.note(from, QUARANTINE, RouteSet::EMPTY, first_open).await;
-        parked.map_err(|(_, error)| error)
+        for ((obligation, record), parked) in faulty.into_iter().zip(parked) {
+            match parked {
+                Ok(()) => obligation.settle(),
+                Err(error) => {
+                    first_open.get_or_insert((record.index, not_parked(&error)));
+                }
+            }
+        }
+        let below = first_open.as_ref().map_or(end, |(index, _)| *index);
+        self.note(from, QUARANTINE, RouteSet::EMPTY, below).await;
+        first_open.map_or(Ok(()), |(_, error)| Err(error))
     }
 
     /// Tells the ledger that a sink has what it is owed below this place.
