@@ -10,6 +10,9 @@ use crate::config::{Config, Quarantine, SinkKind};
 
 /// The journal's name beside the quarantine's files.
 const JOURNAL: &str = "replayed.journal";
+/// How many lines of a file are named that cannot be read: a file that is something else has millions of them,
+/// the more so if it is compressed.
+const NAMED: usize = 100;
 /// How a file of Parquet begins.
 const PARQUET: &[u8] = b"PAR1";
 
@@ -122,6 +125,7 @@ fn take(found: &mut Found, name: &str, text: &[u8], is_over: bool) {
         ));
         return;
     }
+    let mut strange = 0_usize;
     let mut lines = text.split(|byte| *byte == b'\n').enumerate().peekable();
     while let Some((number, line)) = lines.next() {
         let is_torn = lines.peek().is_none() && !is_over;
@@ -134,8 +138,19 @@ fn take(found: &mut Found, name: &str, text: &[u8], is_over: bool) {
             Err(_) if is_torn => {
                 found.unfinished.push(format!("{place}: left out: it is not written to its end"));
             }
-            Err(why) => found.failures.push(format!("{place}: {why}")),
+            Err(why) => {
+                strange += 1;
+                if strange <= NAMED {
+                    found.failures.push(format!("{place}: {why}"));
+                }
+            }
         }
+    }
+    if strange > NAMED {
+        let more = strange - NAMED;
+        found.failures.push(format!(
+            "{name}: {more} more lines cannot be read: is this a file of the quarantine?"
+        ));
     }
     if let Some(fault) = unpacked.and_then(|unpacked| unpacked.fault) {
         found.failures.push(format!("{name}: {fault}"));
@@ -223,6 +238,16 @@ mod tests {
         let expected =
             format!("begins at byte {} is cut off by the end, byte {}", one.len(), cut.len());
         assert!(fault.contains("parked.jsonl.zst: ") && fault.contains(&expected), "{fault}");
+    }
+
+    #[test]
+    fn of_a_file_that_is_something_else_some_lines_are_named_and_the_others_counted() {
+        let mut found = Found::default();
+        let text = format!("{}{LINE}\n", "nonsense\n".repeat(NAMED + 250));
+        take(&mut found, "other.log", text.as_bytes(), false);
+        assert_eq!((found.lines.len(), found.failures.len()), (1, NAMED + 1));
+        let last = found.failures.last().expect("one");
+        assert!(last.starts_with("other.log: 250 more lines cannot be read"), "{last}");
     }
 
     #[test]
