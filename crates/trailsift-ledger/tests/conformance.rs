@@ -68,6 +68,32 @@ async fn once_flushed_the_database_holds_everything_by_itself() {
     assert!(ledger.recall(&common::object(7)).await.expect("it answers").has_all("siem"));
 }
 
+/// They are served in groups: an answer that is another's would say that an event is delivered which is not.
+#[tokio::test]
+async fn each_of_many_who_ask_at_once_hears_of_its_own_object_and_of_what_it_has_noted() {
+    let (_root, folder) = folder();
+    let ledger = open(&folder);
+    let of_one = |number: usize| {
+        let ledger = &ledger;
+        async move {
+            let object = common::object(number);
+            let before = ledger.recall(&object).await.expect("an answer");
+            assert_eq!(before, Known::default(), "{number}");
+            // Some stop waiting, with each round others of the group.
+            if number.is_multiple_of(5) {
+                assert!(futures::poll!(pin!(ledger.recall(&object))).is_pending());
+                return;
+            }
+            let below = number as u64 + 1;
+            ledger.acknowledged(&object, "siem", below).await.expect("noted");
+            let known = ledger.recall(&object).await.expect("an answer");
+            assert_eq!(known.acknowledged, [("siem".to_owned(), below)].into());
+        }
+    };
+    // More than a group is, and fewer than may wait.
+    join_all((0..900).map(of_one)).await;
+}
+
 #[tokio::test]
 async fn a_flush_waits_for_nobody_for_long() {
     let (_root, folder) = folder();
