@@ -69,7 +69,7 @@ const BATCH: BatchConfig =
 /// messages keep their workers meanwhile, so it waits for less than it may.
 const BATCH_OF_OBJECTS: BatchConfig = BatchConfig {
     events: MOST_EVENTS as usize,
-    bytes: ByteSize::mebibytes(16),
+    bytes: ByteSize::mebibytes(8),
     linger: Duration::from_secs(10),
 };
 const MOST_EVENTS: u32 = 100_000;
