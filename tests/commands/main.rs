@@ -23,10 +23,14 @@ use std::thread;
 
 /// Runs trailsift to its end, with `stdin` on its standard input.
 fn trailsift<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>, stdin: &[u8]) -> Output {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_trailsift"))
-        .args(args)
-        .env_remove("TRAILSIFT_CONFIG")
-        .env_remove("RUST_LOG")
+    let mut command = Command::new(env!("CARGO_BIN_EXE_trailsift"));
+    command.args(args).env_remove("TRAILSIFT_CONFIG").env_remove("RUST_LOG");
+    to_its_end(&mut command, stdin)
+}
+
+/// Runs a command to its end, with `stdin` on its standard input.
+fn to_its_end(command: &mut Command, stdin: &[u8]) -> Output {
+    let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

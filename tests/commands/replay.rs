@@ -6,7 +6,7 @@ mod localstack;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -20,7 +20,7 @@ use trailsift_core::QueueError;
 use trailsift_stub::{Checksum, Stub, notification};
 use trailsift_testkit::{MemoryQueue, QueueSettings};
 
-use crate::{text, trailsift};
+use crate::{text, to_its_end, trailsift};
 
 const BUCKET: &str = "org-trail";
 
@@ -73,22 +73,15 @@ impl Picky {
 
 /// Runs trailsift with this configuration to its end.
 fn configured(config: &Path, arguments: &[&str], stdin: &[u8]) -> Output {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_trailsift"))
+    let mut command = Command::new(env!("CARGO_BIN_EXE_trailsift"));
+    command
         .args(arguments)
         .arg("--config")
         .arg(config)
         .env_clear()
         .envs([("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")])
-        .env("AWS_EC2_METADATA_DISABLED", "true")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("trailsift starts");
-    let mut pipe = child.stdin.take().expect("a pipe");
-    pipe.write_all(stdin).expect("it is read");
-    drop(pipe);
-    child.wait_with_output().expect("trailsift ends")
+        .env("AWS_EC2_METADATA_DISABLED", "true");
+    to_its_end(&mut command, stdin)
 }
 
 /// The values of JSON Lines, one a line.

@@ -171,6 +171,16 @@ async fn a_presigned_url_ends_with_the_credentials_that_signed_it() {
     assert_eq!(made.expect("a URL").valid_until, end);
 }
 
+/// A signer whose role this server gives.
+async fn in_a_role(server: &TestServer) -> Signer {
+    let settings = SessionSettings {
+        role_arn: Some("arn:aws:iam::111122223333:role/search".to_owned()),
+        endpoint_url: Some(server.url().to_owned()),
+        ..settings()
+    };
+    Connector::over(sdk_config().await).session(&settings).await.signer("es")
+}
+
 /// The answer of a role that is taken on for an hour.
 fn assumed(token: &str) -> Answer {
     let end = DateTime::from(SystemTime::now() + Duration::from_secs(3600));
@@ -189,12 +199,7 @@ fn assumed(token: &str) -> Answer {
 #[tokio::test]
 async fn a_role_is_not_assumed_for_each_signature_because_this_machines_clock_is_hours_ahead() {
     let server = TestServer::start(["1", "2", "3", "4"].map(assumed)).await;
-    let settings = SessionSettings {
-        role_arn: Some("arn:aws:iam::111122223333:role/search".to_owned()),
-        endpoint_url: Some(server.url().to_owned()),
-        ..settings()
-    };
-    let signer = Connector::over(sdk_config().await).session(&settings).await.signer("es");
+    let signer = in_a_role(&server).await;
     let request = Unsigned { method: "GET", url: "https://e.example/", headers: &[], body: b"" };
     let true_time = SystemTime::now();
     let ours = true_time + Duration::from_secs(2 * 3600);
@@ -252,12 +257,7 @@ async fn credentials_are_forgotten_at_most_every_thirty_seconds() {
 #[tokio::test]
 async fn without_credentials_nothing_is_signed_and_the_service_is_named() {
     let server = TestServer::start([Answer::new(403, "<ErrorResponse/>")]).await;
-    let settings = SessionSettings {
-        role_arn: Some("arn:aws:iam::111122223333:role/search".to_owned()),
-        endpoint_url: Some(server.url().to_owned()),
-        ..settings()
-    };
-    let signer = Connector::over(sdk_config().await).session(&settings).await.signer("es");
+    let signer = in_a_role(&server).await;
     let request = Unsigned { method: "GET", url: "https://e.example/", headers: &[], body: b"" };
     let error = signer.sign(&request).await.expect_err("no credentials");
     assert!(matches!(error, SigningError::Credentials { .. }), "{error:?}");
